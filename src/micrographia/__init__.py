@@ -24,7 +24,7 @@ _HOME = {
     "trace": "micrographia.model.trace",
     "capture": "micrographia.model.capture",
     "load": "micrographia.zoo.registry",
-    "observe": "micrographia.jobs",
+    "observe": "micrographia.jobs.observe",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -6,7 +6,6 @@ in the store's folders and in the site's links.
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +33,6 @@ class Unit:
     position: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        # numpy's integers become plain ones, so that every unit prints, hashes and is written as JSON alike
-        object.__setattr__(self, "channel", operator.index(self.channel))
-        if self.position is not None:
-            row, column = self.position
-            object.__setattr__(self, "position", (operator.index(row), operator.index(column)))
         if _UNIT.fullmatch(str(self)) is None:
             raise BadAddress(
                 f"'{self}' cannot be the address of a unit. A layer's name has no ':', '@' or space in it, and "

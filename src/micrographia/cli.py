@@ -1,0 +1,70 @@
+"""The command line: what goes wrong becomes one sentence and an exit code; the commands are in `commands`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from micrographia import console
+from micrographia.commands.bake import bake
+from micrographia.commands.layers import layers
+from micrographia.commands.models import models
+from micrographia.commands.observe import observe
+from micrographia.commands.train import train
+from micrographia.errors import MicrographiaError
+
+app = typer.Typer(
+    name="micrographia",
+    help="Put any trained convolutional network under the microscope.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for command in (observe, models, layers, bake, train):
+    app.command()(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code: 0 done, 2 the user's mistake, 1 a fault of the program, 130 stopped."""
+    try:
+        app(list(arguments), standalone_mode=False)
+    except MicrographiaError as error:
+        return _refuse(str(error))
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.TyperException as error:
+        # a word that the command line does not know; without any words the help has been printed
+        return _refuse(f"{text} See micrographia --help.") if (text := error.format_message()) else 2
+    except (KeyboardInterrupt, typer.Abort):
+        console.note("Stopped. The same command goes on where it left off.")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            return _fault(error)
+        return _refuse(f"{error.filename}: {error.strerror}. Check the path and its permissions.")
+    except Exception as error:
+        return _fault(error)
+    return 0
+
+
+def _refuse(text: str) -> int:
+    console.note(f"micrographia: {text}")
+    return 2
+
+
+def _fault(error: Exception) -> int:
+    traceback.print_exception(error)
+    console.note("micrographia: this is a fault of the program, not yours. Please report it with the lines above.")
+    return 1
+
+
+def main() -> None:
+    """The entry point of the `micrographia` command."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""`micrographia train`: the bundled networks' recipe, on any pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from micrographia import console
+from micrographia.commands.options import Device, Json, Seed
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="mini-alexnet, mini-inception, mini-vgg or mini-resnetv2")],
+    images: Annotated[str, typer.Option(help="training pictures in one folder per class; folder, .zip or .tar")],
+    validation: Annotated[str, typer.Option(help="pictures to measure the accuracy on, of the same classes")],
+    out: Annotated[Path, typer.Option(help="folder of the checkpoint and of the finished weights")] = Path("runs"),
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the pictures")] = 60,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Train one of the bundled architectures. A run that was killed resumes from its checkpoint."""
+    from micrographia.images.source import open_source
+    from micrographia.zoo.recipe import Recipe
+    from micrographia.zoo.train import train_network
+    from micrographia.zoo.weights import save_bundled
+
+    recipe = Recipe(epochs=epochs, seed=seed)
+    with console.bars() as stages:
+        advance = stages("epochs", epochs)
+
+        def report(line: dict) -> None:
+            advance(1)
+            console.note("  ".join(f"{key} {value}" for key, value in line.items()))
+
+        network, card = train_network(model, open_source(images), open_source(validation), recipe, out, device, report)
+    path = out / f"{model}.safetensors"
+    save_bundled(path, network, card)
+    if json:
+        return console.document({"weights": str(path), **card.training})
+    return console.say(f"{card.training['accuracy']:.1%} of {card.training['validation']} right. Weights: {path}")

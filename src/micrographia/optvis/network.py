@@ -1,0 +1,114 @@
+"""What runs at every step: the network up to one kind of unit, with nothing else in it, in the fastest form that is exact."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, fx
+
+from micrographia.errors import BadValue
+from micrographia.model.cone import cone
+from micrographia.model.fold import fold
+from micrographia.model.graph import LayerGraph
+from micrographia.model.ops import kind
+from micrographia.model.receptive import Box
+from micrographia.optvis.relu import redirect
+from micrographia.unit import Unit
+
+Extent = tuple[int, int]
+Objective = Literal["neuron", "channel"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit's value is computed: the path of a concat that supplies it, the channel there, the cell, the picture.
+
+    Units of one `layer`, `cell` and `size` can be optimised together; `cell` is None for the whole map.
+    """
+
+    layer: str
+    channel: int
+    cell: tuple[int, int] | None
+    size: Extent
+
+
+def place(graph: LayerGraph, unit: Unit, objective: Objective, share: float = 1.0) -> Place:
+    """Find a unit in the network; raises BadAddress for no such unit and BadValue for no such cell.
+
+    A unit that sees more than `share` of the card's picture is looked for in the middle of a picture of that share.
+
+    >>> place(graph, Unit.parse("mixed3b:379"), "neuron")  # doctest: +SKIP
+    Place(layer='mixed3b_5x5', channel=59, cell=(14, 14), size=(224, 224))
+    """
+    layer = graph.layer(unit.layer)
+    graph.units(f"{unit.layer}:{unit.channel}")
+    channel = unit.channel
+    while layer.op == "concat" and layer.branches:
+        branch = next(b for b in layer.branches if b.first <= channel <= b.last)
+        channel -= branch.first
+        layer = graph.layer(branch.name)
+    if not layer.spatial:
+        return Place(layer.name, channel, None, graph.card.size)
+    height, width = layer.shape[1:]
+    if unit.position is not None and (unit.position[0] >= height or unit.position[1] >= width):
+        raise BadValue(
+            f"{layer.name} has no cell {unit.position[0]},{unit.position[1]}: it is {height} x {width} cells. "
+            f"Rows run from 0 to {height - 1}, columns from 0 to {width - 1}."
+        )
+    small = round(graph.card.size[0] * share), round(graph.card.size[1] * share)
+    field = layer.receptive_field
+    if objective == "channel":
+        seen = graph.card.size if field is None else tuple(max(3 * n, 32) for n in field)
+        size = min(small[0], seen[0]), min(small[1], seen[1])
+        return Place(layer.name, channel, None, size)
+    wide = field is None or field[0] > small[0] or field[1] > small[1]
+    if share >= 1 or unit.position is not None or not wide:
+        return Place(layer.name, channel, unit.position or (height // 2, width // 2), graph.card.size)
+    if layer.stride is None or layer.offset is None:
+        return Place(layer.name, channel, (height // 2, width // 2), graph.card.size)
+    middle = [round(((n - 1) / 2 - o) / s) for n, o, s in zip(small, layer.offset, layer.stride, strict=True)]
+    return Place(layer.name, channel, (max(middle[0], 0), max(middle[1], 0)), small)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """`run` takes what the network sees of the pixels of `box` and returns "batch channel", or maps where there is no cell.
+
+    `start` is the same with redirected ReLUs; `rectified` says that the unit itself is read before its own ReLU.
+    """
+
+    run: fx.GraphModule
+    start: fx.GraphModule
+    box: Box
+    rectified: bool
+    dtype: torch.dtype
+
+    def __call__(self, images: Tensor, start: bool = False) -> Tensor:
+        images = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return (self.start if start else self.run)(images)
+
+
+def network(graph: LayerGraph, where: Place, dtype: torch.dtype, device: torch.device) -> Network:
+    """Cut, fold, crop to the cell's cone and convert; the graph that was given stays as it is."""
+    cut = graph.upto(where.layer)
+    output = next(node for node in cut.graph.nodes if node.op == "output")
+    result = output.args[0][where.layer]
+    modules = dict(cut.named_modules(remove_duplicate=False))
+    # the mean over a map is of rectified values; a single cell is the same optimum before its ReLU, and never stuck
+    rectified = where.cell is not None and kind(result, modules) == "relu"
+    output.args = (result.all_input_nodes[0] if rectified else result,)
+    cut.graph.eliminate_dead_code()
+    cut.recompile()
+    part = cone(fold(cut), where.size, graph.card.channels, where.cell)
+    own = copy.deepcopy(part.module).to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    own.requires_grad_(False)
+    return Network(own, redirect(own), part.box, rectified, dtype)
+
+
+def with_type(net: Network, dtype: torch.dtype) -> Network:
+    """The same network in another floating-point type."""
+    own = copy.deepcopy(net.run).to(dtype=dtype, memory_format=torch.channels_last)
+    return replace(net, run=own, start=redirect(own), dtype=dtype)

@@ -1,0 +1,126 @@
+"""Parametrisations: the numbers that are optimised, and the picture that they stand for.
+
+A parametrisation is a frozen dataclass: `start` draws the numbers of one picture, the call turns a batch of numbers
+into a batch of pictures in values 0..1. Every step treats each picture on its own and uses operations that are exactly
+rounded, so a picture comes out the same, bit for bit, in any batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Extent = tuple[int, int]
+
+# columns: the axes of colour variation in natural pictures (lightness, blue-yellow, green-purple), rows: R, G, B;
+# from the eigenvectors of ImageNet's pixels (Olah, Mordvintsev and Schubert, Distill 2017), longest column of length 1
+COLOUR_AXES = (
+    (0.5628, 0.1948, 0.0433),
+    (0.5845, 0.0000, -0.1082),
+    (0.5845, -0.1948, 0.0649),
+)
+
+
+@runtime_checkable
+class Parametrisation(Protocol):
+    """What the engine asks of the numbers behind a picture."""
+
+    def start(self, size: Extent, channels: int, generator: torch.Generator) -> Tensor:
+        """The first numbers of one picture."""
+        ...
+
+    def __call__(self, numbers: Tensor, size: Extent) -> Tensor:
+        """Pictures, "batch channel height width" in values 0..1, of a batch of numbers."""
+        ...
+
+
+def squash(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A sigmoid of square roots, (1 + u / sqrt(1 + u^2)) / 2 with u = x / 2: the logistic's slope, slower to saturate.
+
+    >>> squash(torch.tensor([0.0]))
+    tensor([0.5000])
+    """
+    u = x * 0.5
+    return u * (u * u + 1).rsqrt() * 0.5 + 0.5 if x.device.type != "cpu" else u / (u * u + 1).sqrt() * 0.5 + 0.5
+
+
+def recolour(x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    """From decorrelated colour axes to R, G, B."""
+    axes = torch.tensor(COLOUR_AXES, dtype=x.dtype, device=x.device)
+    columns = [axes[:, i, None, None] for i in range(3)]
+    return x[:, 0:1] * columns[0] + x[:, 1:2] * columns[1] + x[:, 2:3] * columns[2]
+
+
+def frequencies(size: Extent, dtype: torch.dtype = torch.float32) -> Float[Tensor, "height columns"]:
+    """Distance from zero, in cycles per px, of every coefficient of a real picture's half spectrum.
+
+    >>> frequencies((4, 4))[0]
+    tensor([0.0000, 0.2500, 0.5000])
+    """
+    rows = torch.fft.fftfreq(size[0], dtype=dtype)[:, None]
+    columns = torch.fft.rfftfreq(size[1], dtype=dtype)[None]
+    return (rows * rows + columns * columns).sqrt()
+
+
+class _MeanSquare(torch.autograd.Function):
+    """Per picture, by adding halves to halves: the order of summation depends on the picture's size alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        rest = (x * x).flatten(1)
+        count = rest.shape[1]
+        while rest.shape[1] > 1:
+            half = rest.shape[1] // 2
+            added = rest[:, :half] + rest[:, half : 2 * half]
+            rest = torch.cat([added, rest[:, 2 * half :]], 1) if rest.shape[1] % 2 else added
+        return rest / count
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return x * (gradient * (2 / x[0].numel())).view(-1, *[1] * (x.ndim - 1))
+
+
+def limited(x: Float[Tensor, "batch channel height width"], contrast: float) -> Float[Tensor, "batch channel height width"]:
+    """Each picture scaled down to a root mean square of `contrast` where it exceeds that.
+
+    >>> limited(torch.full((1, 1, 2, 2), 4.0), 1.0).unique()
+    tensor([1.])
+    """
+    spread = _MeanSquare.apply(x).sqrt().view(-1, 1, 1, 1)
+    return x * (contrast / spread.clamp(min=contrast))
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """A spectrum with decorrelated colour, scaled so that equal steps move every scale of a 1/f picture equally.
+
+    Coefficients are divided by max(f, 1 / longest side) ** decay; `deviation` is that of the first random numbers and
+    `gain` scales the result before squashing (Olah, Mordvintsev and Schubert, "Feature Visualization", 2017).
+    """
+
+    decay: float = 1.25
+    deviation: float = 0.01
+    gain: float = 0.25
+    contrast: float | None = 1.2
+
+    def start(self, size: Extent, channels: int, generator: torch.Generator) -> Float[Tensor, "channel 2 height columns"]:
+        """Gaussian real and imaginary parts."""
+        shape = (channels, 2, size[0], size[1] // 2 + 1)
+        return torch.randn(shape, generator=generator) * self.deviation
+
+    def __call__(
+        self, numbers: Float[Tensor, "batch channel 2 height columns"], size: Extent
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Pictures of a batch of spectra."""
+        scale = frequencies(size, torch.float64).clamp(min=1 / max(size)) ** -self.decay
+        scale = (scale * (self.gain * (size[0] * size[1]) ** 0.5)).to(numbers)
+        spectrum = torch.complex(numbers[:, :, 0] * scale, numbers[:, :, 1] * scale)
+        picture = torch.fft.irfft2(spectrum, s=size)
+        picture = recolour(picture) if picture.shape[1] == 3 else picture
+        return squash(picture if self.contrast is None else limited(picture, self.contrast))

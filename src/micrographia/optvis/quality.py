@@ -1,0 +1,55 @@
+"""Quality presets: how many steps, how large a picture, how long to wait for a plateau."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from micrographia.errors import BadValue, suggest
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Settings of an ascent.
+
+    `share` is the largest part of the card's picture that is optimised, `rate` the step of Adam, which falls to zero
+    over the last `settle` steps; an image whose objective has grown by less than `plateau` (a share of its value)
+    from one window of `window` steps to the next goes on to these last steps.
+    """
+
+    name: str
+    steps: int
+    rate: float
+    settle: int
+    share: float = 1.0
+    plateau: float = 0.01
+    window: int = 32
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 0 <= self.settle <= self.steps or self.rate <= 0 or not 0 < self.share <= 1:
+            raise BadValue(
+                f"steps={self.steps}, settle={self.settle}, rate={self.rate}, share={self.share} do not make an ascent. "
+                "Take at least 1 step, settle within the steps, a rate above 0 and a share between 0 and 1."
+            )
+
+
+QUALITIES = {
+    quality.name: quality
+    for quality in (
+        Quality("thumbnail", steps=24, rate=0.25, settle=16, share=4 / 7),
+        Quality("standard", steps=160, rate=0.08, settle=48),
+        Quality("fine", steps=512, rate=0.05, settle=128),
+    )
+}
+
+
+def quality_of(name: str | Quality) -> Quality:
+    """A preset by name, or the settings themselves; raises BadValue for an unknown name.
+
+    >>> quality_of("thumbnail").steps
+    24
+    """
+    if isinstance(name, Quality):
+        return name
+    if name not in QUALITIES:
+        raise BadValue(f"There is no quality '{name}'. Use one of: {suggest(name, QUALITIES)}.")
+    return QUALITIES[name]

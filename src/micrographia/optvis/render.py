@@ -1,0 +1,291 @@
+"""render(graph, units): for each unit the picture that excites it most, many units at a time.
+
+The pictures of one layer climb together through a network that holds nothing but what their units see. Each draws its
+random numbers from its own seed, made of the seed that was given and the unit's address, so it is the same picture in
+any batch, in any order and in any number of worker processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from micrographia.errors import BadValue
+from micrographia.model.card import normalise
+from micrographia.model.graph import LayerGraph
+from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
+from micrographia.optvis.network import Network, Objective, Place, network, place, with_type
+from micrographia.optvis.parametrise import Fourier, Parametrisation, frequencies
+from micrographia.optvis.precision import AS_GOOD, bfloat16_pays, device_of, type_of
+from micrographia.optvis.quality import Quality, quality_of
+from micrographia.optvis.transform import Warp, warp
+from micrographia.unit import Unit
+
+SMALLEST_BATCH = 2  # oneDNN adds up in another order where there is a single picture
+BFLOAT16_FROM = 32  # px; below this, converting costs more than it saves
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """The picture that excites a unit most, and the numbers that say how much to believe it.
+
+    `reached` is the unit's activation on the finished picture as it is, without transforms: at the cell for a neuron,
+    the greatest in the picture for a channel. A unit that never woke up is `dead`, and its picture plain grey.
+    `numbers` holds `flat`, the activation on plain grey, `saturated`, the share of values within 2 % of black or white,
+    and `grain`, the share of energy above half the highest frequency.
+    """
+
+    unit: Unit
+    image: np.ndarray
+    reached: float
+    dead: bool
+    steps: int
+    settings: dict[str, Any] = field(repr=False)
+    numbers: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the picture, as plain values."""
+        return {
+            "unit": str(self.unit),
+            "reached": self.reached,
+            "dead": self.dead,
+            "steps": self.steps,
+            "settings": self.settings,
+            "numbers": self.numbers,
+        }
+
+
+def render(
+    graph: LayerGraph,
+    units: Sequence[Unit],
+    *,
+    quality: str | Quality = "standard",
+    objective: str = "neuron",
+    parametrisation: Parametrisation | None = None,
+    transform: Warp | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    precision: str = "auto",
+    batch: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Rendered]:
+    """Pictures of the units, in the order given, one at a time as batches are finished.
+
+    A neuron's picture is cropped to the window that it sees (or the card's size, where that is smaller). `transform`
+    None takes jitter in proportion to the window, scale and rotation. `progress(done, total)` is called after each batch.
+    Raises BadAddress for unknown units, and BadValue for settings that cannot work or a network that yields NaN.
+
+    >>> pictures = list(render(graph, graph.units("mixed3b:0-31"), quality="thumbnail"))  # doctest: +SKIP
+    """
+    chosen = quality_of(quality)
+    where = device_of(device)
+    dtype = type_of(precision)
+    if objective not in ("neuron", "channel"):
+        raise BadValue(f"There is no objective '{objective}'. Use neuron (one cell) or channel (the mean of a map).")
+    if batch < 1:
+        raise BadValue(f"A batch of {batch} holds no picture. Take at least 1.")
+    places = [place(graph, unit, objective, chosen.share) for unit in units]
+    job = _Job(graph, chosen, objective, parametrisation or Fourier(), transform, seed, where, dtype)
+    return _render(job, list(units), places, batch, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """The arguments that all pictures of one call share."""
+
+    graph: LayerGraph
+    quality: Quality
+    objective: Objective
+    parametrisation: Parametrisation
+    transform: Warp | None
+    seed: int
+    device: torch.device
+    dtype: torch.dtype | None
+
+
+def _render(
+    job: _Job,
+    units: list[Unit],
+    places: list[Place],
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Rendered]:
+    groups: dict[Any, list[int]] = {}
+    for index, each in enumerate(places):
+        groups.setdefault((each.layer, each.cell, each.size), []).append(index)
+    finished: dict[int, Rendered] = {}
+    given = 0
+    for indices in groups.values():
+        climber, judge = _networks(job, places[indices[0]])
+        for start in range(0, len(indices), batch):
+            members = indices[start : start + batch]
+            made = _batch(job, climber, judge, [units[i] for i in members], [places[i] for i in members])
+            finished.update(zip(members, made, strict=True))
+            while given in finished:
+                yield finished.pop(given)
+                given += 1
+            if progress is not None:
+                progress(given + len(finished), len(units))
+
+
+def _networks(job: _Job, where: Place) -> tuple[Network, Network]:
+    """The network to climb in and the one to judge by, which sees the card's whole picture in full precision."""
+    full = torch.float64 if job.dtype == torch.float64 else torch.float32
+    judge = climber = network(job.graph, where, full, job.device)
+    card = job.graph.card
+    if where.cell is not None and where.size != card.size:
+        layer = job.graph.layer(where.layer)
+        middle = layer.shape[1] // 2, layer.shape[2] // 2
+        judge = network(job.graph, Place(where.layer, where.channel, middle, card.size), full, job.device)
+    if job.dtype not in (None, full):
+        climber = with_type(climber, job.dtype)
+    elif job.dtype is None and _window(climber)[0] >= BFLOAT16_FROM and bfloat16_pays(job.device):
+        half = with_type(climber, torch.bfloat16)
+        climber = half if _agree(climber, half, job) else climber
+    return climber, judge
+
+
+def _window(net: Network) -> tuple[int, int]:
+    return net.box.bottom - net.box.top + 1, net.box.right - net.box.left + 1
+
+
+def _agree(full: Network, half: Network, job: _Job) -> bool:
+    """Whether the gradients at faint random pictures point the same way in both types."""
+    card, size = job.graph.card, _window(full)
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.stack([Fourier(gain=4.0).start(size, card.channels, generator) for _ in range(4)])
+    images = Fourier(gain=4.0)(numbers, size).to(job.device)
+    found = []
+    for net in (full, half):
+        leaf = images.clone().requires_grad_(True)
+        values = net(normalise(leaf, card), start=True).float().flatten(1)
+        channels = torch.arange(4, device=job.device) % values.shape[1]
+        (gradient,) = torch.autograd.grad(values.gather(1, channels[:, None]).sum(), leaf)
+        found.append(gradient.flatten().double())
+    return bool(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > AS_GOOD)
+
+
+def _batch(job: _Job, climber: Network, judge: Network, units: list[Unit], places: list[Place]) -> list[Rendered]:
+    card, quality = job.graph.card, job.quality
+    window = _window(climber)
+    transform = job.transform or default_warp(window)
+    canvas = transform.canvas(window)
+    lanes = units + units[:1] * (SMALLEST_BATCH - len(units))
+    channels = torch.tensor([p.channel for p in places] + [places[0].channel] * (len(lanes) - len(units)))
+    channels = channels.to(job.device)
+    starts, maps = [], []
+    for unit in lanes:
+        generator = torch.Generator().manual_seed(unit_seed(job.seed, job.graph.layer(unit.layer).name, unit))
+        starts.append(job.parametrisation.start(canvas, card.channels, generator))
+        maps.append(transform.draw(quality.steps, generator))
+    plain = climber.dtype if climber.dtype == torch.float64 else torch.float32
+    drawn = torch.stack(maps, 1).to(job.device, plain)
+
+    def value(numbers: Tensor, step: int) -> Tensor:
+        seen = warp(job.parametrisation(numbers, canvas), drawn[step], window)
+        values = climber(normalise(seen, card), start=step < REDIRECTED_STEPS)
+        if not values.requires_grad:
+            raise BadValue(
+                f"Gradients do not reach {lanes[0].layer} from the picture: an operation on the way has none. "
+                "Choose a layer before it."
+            )
+        return _chosen(values.to(plain), channels)
+
+    climb = ascend(value, torch.stack(starts).to(job.device, plain), quality)
+    _check_finite(climb.course, lanes, job)
+    with torch.no_grad():
+        pictures = job.parametrisation(climb.numbers, canvas)
+        pictures = _middle(pictures, window)
+        reached = _judged(judge, pictures, channels, card)
+        flat = _judged(judge, torch.full_like(pictures, 0.5), channels, card)
+    dead = ~climb.moved | ((reached <= 0) if judge.rectified else (reached <= flat))
+    settings = _settings(job, climber, transform, canvas)
+    results = []
+    for lane, unit in enumerate(units):
+        picture = pictures[lane]
+        is_dead = bool(dead[lane])
+        picture = torch.full_like(picture, 0.5) if is_dead else picture
+        height = max(float(reached[lane]), 0.0) if judge.rectified else float(reached[lane])
+        numbers = {"flat": float(flat[lane]), **_appearance(picture)}
+        image = picture.permute(1, 2, 0).float().cpu().contiguous().numpy()
+        results.append(Rendered(unit, image, height, is_dead, int(climb.steps[lane]), settings, numbers))
+    return results
+
+
+def _middle(pictures: Tensor, window: tuple[int, int]) -> Tensor:
+    top, left = [(n - m) // 2 for n, m in zip(pictures.shape[2:], window, strict=True)]
+    return pictures[:, :, top : top + window[0], left : left + window[1]]
+
+
+def default_warp(window: tuple[int, int]) -> Warp:
+    """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees."""
+    longest = max(window)
+    calm = min(1.0, longest / 56)
+    return Warp(jitter=min(8.0, longest / 14), scale=0.1 * calm, rotate=10.0 * calm)
+
+
+def unit_seed(seed: int, layer: str, unit: Unit) -> int:
+    """A seed of the unit's own, from the seed that was given and the unit's address."""
+    text = f"{seed} {layer} {unit.channel} {unit.position}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _chosen(values: Tensor, channels: Tensor) -> Tensor:
+    """Each picture's own channel; the mean of its map where there is no cell."""
+    lanes = torch.arange(len(channels), device=channels.device)
+    own = values[lanes, channels]
+    return own if own.ndim == 1 else torch.stack([each.mean() for each in own])
+
+
+def _judged(judge: Network, pictures: Float[Tensor, "batch channel height width"], channels: Tensor, card: Any) -> Tensor:
+    """The activations on the pictures as they are, in the middle of plain grey where the network sees more."""
+    window = _window(judge)
+    if window != tuple(pictures.shape[2:]):
+        canvas = torch.full((*pictures.shape[:2], *window), 0.5, dtype=pictures.dtype, device=pictures.device)
+        top, left = [(n - m) // 2 for n, m in zip(window, pictures.shape[2:], strict=True)]
+        canvas[:, :, top : top + pictures.shape[2], left : left + pictures.shape[3]] = pictures
+        pictures = canvas
+    values = judge(normalise(pictures, card))
+    own = values[torch.arange(len(channels), device=channels.device), channels]
+    return own if own.ndim == 1 else own.flatten(1).amax(1)
+
+
+def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _Job) -> None:
+    for lane, unit in enumerate(units):
+        if not torch.isfinite(course[:, lane]).all():
+            raise BadValue(
+                f"{unit} gives NaN or infinity on its own picture. The weights of {job.graph.card.name} may have diverged, "
+                "or overflow in this precision: try precision='float32'."
+            )
+
+
+def _appearance(picture: Float[Tensor, "channel height width"]) -> dict[str, float]:
+    extreme = ((picture < 0.02) | (picture > 0.98)).double().mean()
+    power = torch.fft.rfft2((picture - picture.mean((1, 2), keepdim=True)).double()).abs().square().sum(0).cpu()
+    fine = frequencies((picture.shape[1], picture.shape[2]), torch.float64) > 0.25
+    total = power.sum()
+    return {"saturated": float(extreme), "grain": float(power[fine].sum() / total) if total > 0 else 0.0}
+
+
+def _settings(job: _Job, climber: Network, transform: Warp, canvas: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "network": job.graph.card.name,
+        "fingerprint": job.graph.fingerprint,
+        "objective": job.objective,
+        "quality": asdict(job.quality),
+        "parametrisation": {"kind": type(job.parametrisation).__name__, **vars(job.parametrisation)},
+        "transform": asdict(transform),
+        "canvas": list(canvas),
+        "redirected_steps": REDIRECTED_STEPS,
+        "seed": job.seed,
+        "precision": str(climber.dtype).removeprefix("torch."),
+        "device": job.device.type,
+        "torch": str(torch.__version__),
+    }

@@ -1,0 +1,78 @@
+"""Transforms: jitter, scale and rotation as one warp, drawn anew for each picture at each step.
+
+The picture that is optimised is a little larger than what the network sees, so no step shows the network a border.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+Extent = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Ranges to draw from: jitter up to so many px each way, scale 1 +- `scale`, rotation +- `rotate` degrees."""
+
+    jitter: float = 8.0
+    scale: float = 0.1
+    rotate: float = 10.0
+
+    def draw(self, steps: int, generator: torch.Generator) -> Float[Tensor, "steps 2 3"]:
+        """One picture's affine maps, one a step: rotation times scale, then the jitter in px."""
+        uniform = torch.rand((steps, 4), generator=generator, dtype=torch.float64) * 2 - 1
+        angle = uniform[:, 0] * self.rotate * (torch.pi / 180)
+        scale = 1 / (1 + uniform[:, 1] * self.scale)
+        cos, sin = angle.cos() * scale, angle.sin() * scale
+        rows = torch.stack([cos, -sin, uniform[:, 2] * self.jitter, sin, cos, uniform[:, 3] * self.jitter], 1)
+        return rows.view(-1, 2, 3).float()
+
+    def canvas(self, size: Extent) -> Extent:
+        """How large a picture to optimise for a window of this size: with room for the jitter and half of the rest.
+
+        The lengths have no prime factor above 7, for the sake of the Fourier transform, and leave equal margins.
+        """
+        room = 2 * (self.jitter + max(size) * (self.scale + self.rotate * torch.pi / 180) / 4)
+        return _smooth(size[0], size[0] + room), _smooth(size[1], size[1] + room)
+
+
+def _smooth(start: int, least: float) -> int:
+    length = start
+    while length < least or not _is_smooth(length):
+        length += 2
+    return length
+
+
+def _is_smooth(length: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while length % prime == 0:
+            length //= prime
+    return length == 1
+
+
+def warp(
+    images: Float[Tensor, "batch channel tall wide"], maps: Float[Tensor, "batch 2 3"], size: Extent
+) -> Float[Tensor, "batch channel height width"]:
+    """The central window of `size` of each picture after its own affine map, bilinear; beyond the edge it is mirrored.
+
+    A map takes the window's (x, y) in px from its centre to the picture's; raises nothing.
+
+    >>> identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    >>> warp(torch.eye(4)[None, None], identity, (2, 2))[0, 0]
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    tall, wide = images.shape[2:]
+    device, dtype = images.device, images.dtype
+    y = (torch.arange(size[0], device=device, dtype=dtype) - (size[0] - 1) / 2)[:, None]
+    x = (torch.arange(size[1], device=device, dtype=dtype) - (size[1] - 1) / 2)[None, :]
+    a = maps.to(dtype)[:, :, :, None, None]
+    across = (a[:, 0, 0] * x + a[:, 0, 1] * y + a[:, 0, 2]) * (2 / wide)
+    down = (a[:, 1, 0] * x + a[:, 1, 1] * y + a[:, 1, 2]) * (2 / tall)
+    grid = torch.stack([across, down], -1)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

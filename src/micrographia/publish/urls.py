@@ -1,0 +1,78 @@
+"""Address = folder = URL: where a layer or unit lies in the store, and how one page links to another."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from micrographia.errors import BadAddress
+from micrographia.unit import Unit
+
+Place = Unit | str | None
+"""What has a page of its own: a unit, a layer (its name), or the whole network (None)."""
+
+ASSETS = "-"
+"""The folder of the site's own files; no layer may be called that."""
+
+
+def folder(place: Place) -> PurePosixPath:
+    """The folder of a place below the store's root; raises BadAddress where the layer's name cannot be a folder.
+
+    >>> str(folder(Unit("mixed3b", 379)))
+    'mixed3b/379'
+    """
+    if place is None:
+        return PurePosixPath()
+    if isinstance(place, Unit):
+        if place.position is not None:
+            raise BadAddress(f"{place} is one position. A page is about the whole unit {place.layer}:{place.channel}.")
+        return PurePosixPath(_folder_name(place.layer), str(place.channel))
+    return PurePosixPath(_folder_name(place))
+
+
+def link(source: Place, target: Place, file: str = "index.html") -> str:
+    """The relative address of a target's file as seen from the source's page; it works from disk and from a server.
+
+    >>> link(Unit("mixed3b", 379), Unit("mixed3a", 12))
+    '../../mixed3a/12/index.html'
+    >>> link(None, "layer1.0#2", "index.json")
+    'layer1.0%232/index.json'
+    """
+    return _up(source) + _quoted(target) + quote(file)
+
+
+def asset(source: Place, file: str) -> str:
+    """The relative address of one of the site's own files.
+
+    >>> asset("mixed3b", "site.css")
+    '../-/site.css'
+    """
+    return f"{_up(source)}{ASSETS}/{quote(file)}"
+
+
+def _up(source: Place) -> str:
+    return "" if source is None else "../../" if isinstance(source, Unit) else "../"
+
+
+def _quoted(target: Place) -> str:
+    if target is None:
+        return ""
+    if isinstance(target, Unit):
+        return f"{_quoted_layer(target.layer)}/{target.channel}/"
+    return f"{_quoted_layer(target)}/"
+
+
+@lru_cache(maxsize=4096)
+def _quoted_layer(name: str) -> str:
+    return quote(_folder_name(name), safe="")
+
+
+@lru_cache(maxsize=4096)
+def _folder_name(layer: str) -> str:
+    reserved = layer in ("", ".", "..", ASSETS) or layer.startswith(("index.", "manifest."))
+    if reserved or any(c in "/\\:@" or c.isspace() or not c.isprintable() for c in layer):
+        raise BadAddress(
+            f"The layer name '{layer}' cannot be the name of a folder. Rename it to letters, digits, '_', '.' or '#'."
+        )
+    return layer

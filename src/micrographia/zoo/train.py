@@ -1,0 +1,170 @@
+"""train(model, ...): from pictures to a network with its card; a run that was killed goes on where it stopped.
+
+Every epoch draws its crops and its order from (seed, epoch), so a run that was killed and resumed ends in the same
+weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from micrographia.errors import BadStore, BadValue
+from micrographia.images.source import ImageSource
+from micrographia.model.card import Card, normalise
+from micrographia.zoo.accuracy import accuracy
+from micrographia.zoo.bundled import ARCHITECTURES
+from micrographia.zoo.recipe import Pictures, Recipe, augmented, decoded
+
+
+def optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; no decay on norms and biases, a decay of its own on the first kernels."""
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": kernels[:1], "weight_decay": recipe.first_decay},
+        {"params": kernels[1:], "weight_decay": recipe.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=recipe.rate(0), momentum=0.9, nesterov=True)
+
+
+def save_checkpoint(path: Path, model: nn.Module, opt: torch.optim.SGD, recipe: Recipe, log: list[dict]) -> None:
+    """Weights and momenta in one safetensors file, replaced at once or not at all."""
+    tensors = {f"model.{k}": v.detach().contiguous() for k, v in model.state_dict().items()}
+    names = {id(p): name for name, p in model.named_parameters()}
+    for parameter, state in opt.state.items():
+        if state.get("momentum_buffer") is not None:
+            tensors[f"momentum.{names[id(parameter)]}"] = state["momentum_buffer"].contiguous()
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"recipe": json.dumps(asdict(recipe)), "log": json.dumps(log)})
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, model: nn.Module, opt: torch.optim.SGD, recipe: Recipe) -> list[dict]:
+    """Put a saved run back; the log has a line per epoch done. Raises BadStore where it is another recipe's."""
+    with safe_open(path, "pt") as file:
+        meta = file.metadata()
+        if json.loads(meta["recipe"]) != json.loads(json.dumps(asdict(recipe))):
+            raise BadStore(
+                f"{path} holds a run with other settings. Choose another --out, or the settings it was begun with."
+            )
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
+    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    for name, parameter in model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            opt.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
+    return json.loads(meta["log"])
+
+
+def train(
+    model: nn.Module,
+    card: Card,
+    pictures: Pictures,
+    recipe: Recipe,
+    checkpoint: Path,
+    evaluate: Callable[[nn.Module], float],
+    device: str = "cpu",
+    report: Callable[[dict], None] = lambda line: None,
+) -> list[dict]:
+    """Train to the end of the recipe, from the checkpoint where there is one; returns a line of figures per epoch.
+
+    Source: one-cycle schedule (Smith and Topin 2018), pictures that grow during training (Howard 2018, DAWNBench).
+    """
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    opt = optimiser(model, recipe)
+    log = load_checkpoint(checkpoint, model, opt, recipe) if checkpoint.exists() else []
+    steps = len(pictures.images) // recipe.batch
+    if steps == 0:
+        raise BadValue(
+            f"{len(pictures.images)} pictures do not fill one batch of {recipe.batch}. Give more, or a smaller batch."
+        )
+    for epoch in range(len(log), recipe.epochs):
+        model.train()
+        began, losses, right = time.time(), [], 0
+        # dropout draws from the global generator: seeded per epoch, or a resumed run would differ
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        for step, (images, targets) in enumerate(augmented(pictures, recipe, epoch)):
+            for group in opt.param_groups:
+                group["lr"] = recipe.rate((epoch + step / steps) / recipe.epochs)
+            images = normalise(images, card).to(device, memory_format=torch.channels_last)
+            targets = targets.to(device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bfloat16):
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.smoothing)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+            right += int((logits.argmax(1) == targets.argmax(1)).sum())
+        line = {
+            "epoch": epoch + 1,
+            "size": recipe.size(epoch),
+            "loss": round(float(np.mean(losses)), 4),
+            "train": round(right / (steps * recipe.batch), 4),
+            "seconds": round(time.time() - began, 1),
+        }
+        if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
+            line["accuracy"] = round(float(evaluate(model.eval())), 4)
+        log.append(line)
+        save_checkpoint(checkpoint, model, opt, recipe, log)
+        report(line)
+    return log
+
+
+def train_network(
+    name: str,
+    source: ImageSource,
+    validation: ImageSource,
+    recipe: Recipe,
+    folder: Path,
+    device: str = "cpu",
+    report: Callable[[dict], None] = lambda line: None,
+    start: Mapping[str, Tensor] | None = None,
+) -> tuple[nn.Module, Card]:
+    """Train one of the bundled architectures on a source with classes; the checkpoint lies in `folder`.
+
+    `start` gives the weights to begin with, by default random ones. Raises BadValue for an unknown architecture,
+    BadImages for a source without classes, BadStore for another run's checkpoint.
+    """
+    if name not in ARCHITECTURES:
+        raise BadValue(f"There is no recipe for '{name}'. It trains {', '.join(ARCHITECTURES)}.")
+    card = Card(name, size=(112, 112), resize=128, licence="Apache-2.0", source="trained with micrographia train")
+    pictures = decoded(source, card.resize)
+    torch.manual_seed(recipe.seed)
+    model = ARCHITECTURES[name](len(source.classes))
+    if start is not None:
+        model.load_state_dict(dict(start))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def evaluate(network: nn.Module) -> float:
+        return accuracy(network, card, validation, top=(1,))[1]
+
+    log = train(model, card, pictures, recipe, folder / f"{name}.checkpoint.safetensors", evaluate, device, report)
+    return model.eval(), finished(card, source, validation, recipe, log)
+
+
+def finished(card: Card, source: ImageSource, validation: ImageSource, recipe: Recipe, log: list[dict]) -> Card:
+    """The card of a finished run: its classes, and what it was trained on, how long and how well."""
+    labels = tuple(label.partition("_")[2].replace("_", " ") or label for label in source.classes)
+    training = {
+        "pictures": Path(source.place).name,
+        "validation": Path(validation.place).name,
+        "epochs": recipe.epochs,
+        "seed": recipe.seed,
+        "accuracy": log[-1]["accuracy"],
+        "date": datetime.date.today().isoformat(),
+    }
+    return Card(**{**card.to_json(), "labels": labels, "training": training})
