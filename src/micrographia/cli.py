@@ -25,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
+
 for command in (observe, models, layers, bake, train):
     app.command()(command)
 
@@ -32,17 +34,17 @@ for command in (observe, models, layers, bake, train):
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code: 0 done, 2 the user's mistake, 1 a fault of the program, 130 stopped."""
     try:
-        app(list(arguments), standalone_mode=False)
+        code = app(list(arguments), standalone_mode=False)
+        if code == STOPPED:
+            raise KeyboardInterrupt
     except MicrographiaError as error:
         return _refuse(str(error))
-    except typer.Exit as stop:
-        return stop.exit_code
     except typer.TyperException as error:
         # a word that the command line does not know; without any words the help has been printed
         return _refuse(f"{text} See micrographia --help.") if (text := error.format_message()) else 2
     except (KeyboardInterrupt, typer.Abort):
         console.note("Stopped. The same command goes on where it left off.")
-        return 130
+        return STOPPED
     except BrokenPipeError:
         return 0
     except OSError as error:

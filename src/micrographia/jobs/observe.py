@@ -15,6 +15,7 @@ from micrographia.jobs.examples import write_examples
 from micrographia.jobs.neighbours import write_neighbours
 from micrographia.jobs.pictures import write_pictures
 from micrographia.model.graph import LayerGraph
+from micrographia.optvis.precision import device_of
 from micrographia.optvis.quality import quality_of
 from micrographia.publish.site import bake
 from micrographia.publish.store import Manifest, create
@@ -66,6 +67,7 @@ def observe(graph: LayerGraph, wanted: Observation, folder: Path, stages: Stages
     """
     chosen = chosen_units(graph, wanted.layers, wanted.units)
     quality_of(wanted.quality)
+    device_of(wanted.device)
     source = open_images(wanted.images)
     layers = tuple(layer.to_json() for layer in graph.visible())
     store = create(folder, Manifest(graph.card.name, graph.fingerprint, graph.card.to_json(), layers, __version__))

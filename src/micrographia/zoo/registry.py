@@ -41,7 +41,7 @@ class Entry:
 
 
 def load(spec: str, weights: Path | str | None = None, seed: int = 0) -> tuple[nn.Module, Card]:
-    """A network by name, in evaluation mode, with the card of its weights.
+    """A network by name with the card of its weights, in evaluation mode; one of your own file as the file made it.
 
     `spec` is a name of `models()`, `torchvision:NAME`, `timm:NAME`, or `path/to/file.py:factory`. The weights are those
     of the file `weights`; without one those that are shipped, or in the cache, or downloaded. With weights="random"
@@ -75,7 +75,9 @@ def load(spec: str, weights: Path | str | None = None, seed: int = 0) -> tuple[n
         )
     if random:
         card = replace(card, labels=(), licence="none needed", source=f"random weights, seed {seed}", training={})
-    return model.eval(), replace(card, sha256=fingerprint(model))
+    if ".py:" not in spec:
+        model.eval()
+    return model, replace(card, sha256=fingerprint(model))
 
 
 def models() -> list[Entry]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,10 +19,10 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from micrographia.errors import BadStore, BadValue
+from micrographia.errors import BadImages, BadStore, BadValue
 from micrographia.images.source import ImageSource
 from micrographia.model.card import Card, normalise
 from micrographia.zoo.accuracy import accuracy
@@ -132,12 +133,13 @@ def train_network(
     folder: Path,
     device: str = "cpu",
     report: Callable[[dict], None] = lambda line: None,
-    start: Mapping[str, Tensor] | None = None,
+    start: tuple[nn.Module, Card] | None = None,
 ) -> tuple[nn.Module, Card]:
     """Train one of the bundled architectures on a source with classes; the checkpoint lies in `folder`.
 
-    `start` gives the weights to begin with, by default random ones. Raises BadValue for an unknown architecture,
-    BadImages for a source without classes, BadStore for another run's checkpoint.
+    `start` is a network of this architecture with its card, to go on from; by default the weights are random. Raises
+    BadValue for an unknown architecture, BadImages for a source without classes or with other classes than `start`, and
+    BadStore for another run's checkpoint.
     """
     if name not in ARCHITECTURES:
         raise BadValue(f"There is no recipe for '{name}'. It trains {', '.join(ARCHITECTURES)}.")
@@ -146,25 +148,46 @@ def train_network(
     torch.manual_seed(recipe.seed)
     model = ARCHITECTURES[name](len(source.classes))
     if start is not None:
-        model.load_state_dict(dict(start))
+        if start[1].labels and start[1].labels != class_names(source):
+            raise BadImages(
+                f"{source.place} has the classes {', '.join(class_names(source))}, the network to start from has "
+                f"{', '.join(start[1].labels)}. Give pictures of its classes, or start from random weights."
+            )
+        model.load_state_dict(start[0].state_dict())
     folder.mkdir(parents=True, exist_ok=True)
 
     def evaluate(network: nn.Module) -> float:
         return accuracy(network, card, validation, top=(1,))[1]
 
     log = train(model, card, pictures, recipe, folder / f"{name}.checkpoint.safetensors", evaluate, device, report)
-    return model.eval(), finished(card, source, validation, recipe, log)
+    before = start[1].training.get("cycles", []) if start else []
+    return model.eval(), finished(card, source, validation, recipe, log, before)
 
 
-def finished(card: Card, source: ImageSource, validation: ImageSource, recipe: Recipe, log: list[dict]) -> Card:
-    """The card of a finished run: its classes, and what it was trained on, how long and how well."""
-    labels = tuple(label.partition("_")[2].replace("_", " ") or label for label in source.classes)
+def class_names(source: ImageSource) -> tuple[str, ...]:
+    """The names of a source's classes without the WordNet ids that ImageNet's folders begin with."""
+    return tuple(re.sub(r"^n\d{8}_", "", label).replace("_", " ") for label in source.classes)
+
+
+def finished(
+    card: Card,
+    source: ImageSource,
+    validation: ImageSource,
+    recipe: Recipe,
+    log: list[dict],
+    before: Sequence[int] = (),
+) -> Card:
+    """The card of a finished run: its classes, and what it was trained on, how long and how well.
+
+    `before` are the epochs of the cycles that came before this run, where it did not start from random weights.
+    """
     training = {
         "pictures": Path(source.place).name,
         "validation": Path(validation.place).name,
-        "epochs": recipe.epochs,
+        "epochs": sum(before) + recipe.epochs,
+        "cycles": [*before, recipe.epochs],
         "seed": recipe.seed,
         "accuracy": log[-1]["accuracy"],
         "date": datetime.date.today().isoformat(),
     }
-    return Card(**{**card.to_json(), "labels": labels, "training": training})
+    return Card(**{**card.to_json(), "labels": class_names(source), "training": training})

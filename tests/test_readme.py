@@ -1,0 +1,35 @@
+"""The README's code runs as it stands there, and the commands it shows exist with their options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from micrographia.cli import run
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_python_blocks_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(blocks) >= 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+        promised = re.findall(r"print\(.*\)\s+# (.+)", block)
+        printed = capsys.readouterr().out.splitlines()
+        assert all(line in printed for line in promised), (promised, printed)
+
+
+COMMANDS = re.findall(r"^\$ micrographia (.*?)(?:\s+#.*)?$", README, re.M)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_shown_exist_with_their_options(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line)
+    assert run([words[0], "--help"]) == 0
+    known = capsys.readouterr().out
+    assert all(word in known for word in words if word.startswith("--"))
