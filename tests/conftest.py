@@ -1,4 +1,4 @@
-"""Fixtures for all tests: where the shared pictures and weights are, and the proof that a user's model is never changed."""
+"""Fixtures for all tests: where the shared pictures and weights are, and the proof that models are never changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.guard import Guard
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real weights and pictures beside the checkout; tests that need it are skipped where it is absent."""
+    """The folder of real weights and pictures beside the checkout; tests that need it are skipped without."""
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "weights").is_dir():
         pytest.skip(f"the real weights and pictures are not at {folder}")

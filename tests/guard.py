@@ -1,4 +1,4 @@
-"""The proof that nothing is left on a user's model: what it was like when it was first traced, and what differs since."""
+"""The proof that nothing is left on a user's model: what it was like when first traced, and what differs since."""
 
 from __future__ import annotations
 
@@ -62,7 +62,14 @@ def _facts(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _state(tensor: Tensor) -> tuple[Any, ...]:
-    facts = (id(tensor), type(tensor), tensor.dtype, tensor.shape, tensor.requires_grad, len(tensor._backward_hooks or ()))
+    facts = (
+        id(tensor),
+        type(tensor),
+        tensor.dtype,
+        tensor.shape,
+        tensor.requires_grad,
+        len(tensor._backward_hooks or ()),
+    )
     if nn.parameter.is_lazy(tensor) or tensor.is_meta:
         return facts
     plain = tensor.detach().cpu().reshape(-1)

@@ -2,66 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from micrographia.errors import BadImages, BadValue
 from micrographia.images import source as module
-from micrographia.images.source import (
-    INTERPOLATIONS,
-    Unreadable,
-    batches,
-    decode,
-    fit,
-    open_source,
-    original_box,
-    read,
-    sum_up,
-)
+from micrographia.images.decode import decode
+from micrographia.images.fit import fit
+from micrographia.images.source import Unreadable, batches, open_source, read, sum_up
+from tests.images.drawn import encoded, noise
 
 NAMES = ("cats/a.png", "cats/deep/b.png", "dogs/a.PNG", "root.png")
-
-
-def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def smooth(width: int, height: int) -> Image.Image:
-    rows, columns = np.mgrid[0:height, 0:width]
-    channels = (
-        columns * 255 // (width - 1),
-        rows * 255 // (height - 1),
-        (rows + columns) * 255 // (width + height - 2),
-    )
-    return Image.fromarray(np.stack(channels, 2).astype(np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def array(data: bytes) -> np.ndarray:
-    image = decode(data)
-    assert image.mode == "RGB"
-    return np.asarray(image)
 
 
 @pytest.fixture
@@ -329,254 +290,6 @@ def test_the_unreadable_are_summed_up_in_one_line() -> None:
     assert sum_up([]) == ""
     assert sum_up(few[:1]) == "1 picture could not be read: 0.png (cut)"
     assert sum_up(few, 2) == "7 pictures could not be read: 0.png (cut), 1.png (cut) and 5 more"
-
-
-# Decoding
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "allowed"),
-    [
-        ("JPEG", {"quality": 95}, 12),
-        ("PNG", {}, 0),
-        ("WEBP", {"lossless": True}, 0),
-        ("WEBP", {"quality": 95}, 12),
-        ("BMP", {}, 0),
-        ("TIFF", {}, 0),
-        ("TIFF", {"compression": "tiff_lzw"}, 0),
-        ("PPM", {}, 0),
-    ],
-)
-def test_formats(kind: str, options: dict[str, object], allowed: int) -> None:
-    image = smooth(61, 53)
-    difference = array(encoded(image, kind, **options)).astype(int) - np.asarray(image)
-    assert np.abs(difference).max() <= allowed
-
-
-def test_the_first_picture_of_an_animation_is_taken() -> None:
-    first, second = Image.new("RGB", (7, 5), (255, 0, 0)), Image.new("RGB", (7, 5), (0, 0, 255))
-    for kind in ("GIF", "WEBP", "TIFF", "PNG"):
-        options = {"lossless": True} if kind == "WEBP" else {}
-        data = encoded(first, kind, save_all=True, append_images=[second], **options)
-        assert (array(data) == (255, 0, 0)).all(), kind
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P"])
-def test_grey_and_palette(mode: str) -> None:
-    image = smooth(61, 53).convert(mode)
-    assert np.array_equal(array(encoded(image, "PNG")), np.asarray(image.convert("RGB")))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "big-endian TIFF", "PGM"])
-def test_sixteen_bits_are_scaled_not_clipped(kind: str) -> None:
-    values = np.arange(0, 65536, 17, dtype=np.uint16).reshape(16, 241)[:, ::-1].copy()
-    if kind == "PGM":
-        data = b"P5 241 16 65535 " + values.astype(">u2").tobytes()
-    elif kind == "big-endian TIFF":
-        stream = io.BytesIO()
-        Image.frombytes("I;16B", (241, 16), values.astype(">u2").tobytes()).save(stream, "TIFF")
-        data = stream.getvalue()
-    else:
-        data = encoded(Image.fromarray(values), kind)
-    slow = [int(Fraction(int(value) * 255, 65535) + Fraction(1, 2)) for value in values.ravel()]
-    assert np.array_equal(array(data), np.repeat(np.array(slow, np.uint8).reshape(16, 241, 1), 3, 2))
-
-
-def test_twelve_bits_are_scaled_by_their_own_white() -> None:
-    values = [0, 1, 2047, 2048, 4094, 4095]
-    packed = bytes(
-        byte
-        for a, b in zip(values[::2], values[1::2], strict=True)
-        for byte in (a >> 4, (a & 15) << 4 | b >> 8, b & 255)
-    )
-    tags = {256: len(values), 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(packed)}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    head = b"II*\0" + struct.pack("<I", 8 + len(packed))
-    data = head + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
-    assert array(data)[0, :, 0].tolist() == [round(value * 255 / 4095) for value in values]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.0, 0.25, 1.0], [0, 64, 255]),
-        ([0.0, 51.0, 255.0], [0, 51, 255]),
-        ([0.0, 257.0, 65535.0], [0, 1, 255]),
-        ([-1.0, 0.0, 1.0], [0, 128, 255]),
-        ([float("nan"), 0.5, float("inf")], [0, 128, 255]),
-        ([7.0, 7.0, 1e6], [0, 0, 255]),
-    ],
-)
-def test_floating_point_grey(values: list[float], expected: list[int]) -> None:
-    data = encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")
-    assert array(data)[0, :, 0].tolist() == expected
-
-
-def test_signed_grey_is_stretched() -> None:
-    data = encoded(Image.fromarray(np.array([[-100, 0, 100]], np.int32)), "TIFF")
-    assert array(data)[0, :, 0].tolist() == [0, 128, 255]
-
-
-def test_cmyk() -> None:
-    inks = np.zeros((16, 48, 4), np.uint8)
-    for number in range(3):
-        inks[:, 16 * number : 16 * number + 16, number] = 255  # cyan, magenta, yellow
-    expected = [(0, 255, 255), (255, 0, 255), (255, 255, 0)]
-    for kind in ("JPEG", "TIFF"):
-        found = array(encoded(Image.frombytes("CMYK", (48, 16), inks.tobytes()), kind))
-        assert np.abs(found[8, 8::16].astype(int) - expected).max() <= 3, kind
-
-
-def on_grey(colour: int, alpha: int) -> float:
-    return (colour * alpha + 128 * (255 - alpha)) / 255
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_transparency_lies_on_mid_grey(kind: str) -> None:
-    alphas = np.array([0, 51, 128, 204, 255], np.uint8)
-    pixels = np.zeros((1, 5, 4), np.uint8)
-    pixels[..., :3], pixels[..., 3] = (250, 100, 0), alphas
-    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
-    found = array(encoded(Image.fromarray(pixels), kind, **options))
-    expected = [[on_grey(colour, int(alpha)) for colour in (250, 100, 0)] for alpha in alphas]
-    assert np.abs(found[0] - np.array(expected)).max() <= 1
-
-
-def test_transparency_of_other_modes_lies_on_mid_grey() -> None:
-    grey = Image.frombytes("LA", (3, 1), bytes([200, 0, 200, 51, 200, 255]))
-    assert np.abs(array(encoded(grey, "PNG"))[0, :, 0] - [128, on_grey(200, 51), 200]).max() <= 1
-    palette = Image.frombytes("P", (3, 1), bytes([0, 1, 2]))
-    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
-    for kind in ("PNG", "GIF"):
-        found = array(encoded(palette, kind, transparency=1))
-        assert found[0].tolist() == [[255, 0, 0], [128, 128, 128], [0, 0, 255]], kind
-    found = array(encoded(palette, "PNG", transparency=bytes([255, 0, 51])))
-    assert np.abs(found[0, 2] - [on_grey(c, 51) for c in (0, 0, 255)]).max() <= 1
-    assert (found[0, 1] == 128).all()
-    keyed = Image.frombytes("RGB", (2, 1), bytes([9, 8, 7, 1, 2, 3]))
-    assert array(encoded(keyed, "PNG", transparency=(9, 8, 7)))[0].tolist() == [[128, 128, 128], [1, 2, 3]]
-
-
-STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda upright: upright,
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.swapaxes(0, 1),
-    6: lambda upright: upright.swapaxes(0, 1)[::-1],
-    7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],
-}
-"""How a camera stores an upright picture under each orientation of the EXIF standard."""
-
-
-@pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
-def test_pictures_are_turned_upright(kind: str, orientation: int) -> None:
-    upright = np.asarray(smooth(61, 53))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
-    found = array(encoded(stored, kind, exif=exif, **options))
-    assert found.shape == upright.shape
-    assert np.abs(found.astype(int) - upright).max() <= (6 if kind == "JPEG" else 0)
-
-
-def test_sixteen_bits_and_transparency_are_turned_too() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    deep = Image.fromarray(np.array([[0, 65535, 257]], np.uint16))
-    assert array(encoded(deep, "PNG", exif=exif))[:, 0, 0].tolist() == [0, 255, 1]
-    clear = Image.frombytes("LA", (2, 1), bytes([7, 255, 7, 0]))
-    assert array(encoded(clear, "PNG", exif=exif))[:, 0, 0].tolist() == [7, 128]
-
-
-def test_damaged_metadata_loses_no_picture() -> None:
-    data = encoded(smooth(61, 53), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\1\2\3")
-    assert array(data).shape == (53, 61, 3)
-
-
-# Size
-
-
-@given(st.integers(1, 97), st.integers(1, 97), st.integers(1, 53), st.integers(1, 61), st.integers(1, 59))
-def test_the_frame_is_covered_and_the_short_side_kept(
-    width: int, height: int, short: int, rows: int, columns: int
-) -> None:
-    (across, down), left, top = module._frame((width, height), short, (rows, columns))
-    assert 0 <= left <= across - columns
-    assert 0 <= top <= down - rows
-    assert min(across, down) == short or across == columns or down == rows
-    assert abs(2 * left + columns - across) <= 1
-    assert abs(2 * top + rows - down) <= 1
-    assert fit(Image.new("RGB", (width, height), (9, 8, 7)), short, (rows, columns)).shape == (3, rows, columns)
-
-
-@pytest.mark.parametrize(("width", "height"), [(640, 479), (101, 211), (256, 256), (257, 1031), (1999, 333)])
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_fit_is_the_published_preprocessing(width: int, height: int, interpolation: str) -> None:
-    image = noise(width, height)
-    long = int(256 * max(width, height) / min(width, height))
-    across, down = (256, long) if width < height else (long, 256)
-    resized = np.asarray(image.resize((across, down), Image.Resampling[interpolation.upper()]))
-    top, left = round((down - 223) / 2), round((across - 211) / 2)
-    expected = resized[top : top + 223, left : left + 211].transpose(2, 0, 1)
-    assert np.array_equal(fit(image, 256, (223, 211), interpolation), expected)
-
-
-def test_fit_leaves_a_picture_of_the_right_size_alone() -> None:
-    image = noise(31, 29)
-    for interpolation in INTERPOLATIONS:
-        found = fit(image, 29, (29, 31), interpolation)
-        assert found.dtype == np.uint8
-        assert found.flags.c_contiguous
-        assert np.array_equal(found.transpose(1, 2, 0), np.asarray(image))
-
-
-def test_a_crop_larger_than_the_picture_is_filled() -> None:
-    found = fit(Image.new("RGB", (37, 41), (200, 100, 50)), 7, (89, 23))
-    assert (found == np.array([200, 100, 50])[:, None, None]).all()
-
-
-def test_a_long_strip_takes_little_memory_and_agrees_with_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fit(Image.new("RGB", (60000, 1), (7, 5, 3)), 512, (211, 223))[:, 0, 0].tolist() == [7, 5, 3]
-    image = smooth(31, 29)
-    plain = fit(image, 67, (61, 59)).astype(int)
-    monkeypatch.setattr(module, "WHOLE", 0)
-    assert np.abs(fit(image, 67, (61, 59)) - plain)[:, 3:-3, 3:-3].max() <= 1  # the plain way saw beyond the frame
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "short"), [(251, 239, 101), (239, 251, 151), (113, 241, 241), (251, 101, 67)]
-)
-def test_boxes_lead_back_to_the_original(width: int, height: int, short: int) -> None:
-    rows, columns = np.mgrid[0:height, 0:width]
-    image = Image.fromarray(np.stack([columns, rows, rows], 2).astype(np.uint8))  # each px holds where it is
-    size = (61, 53)
-    found = fit(image, short, size)
-    for row, column in ((7, 11), (30, 26), (53, 45)):
-        left, top, right, bottom = original_box((column, row, column + 1, row + 1), image.size, short, size)
-        assert abs((left + right - 1) / 2 - found[0, row, column]) <= 0.51
-        assert abs((top + bottom - 1) / 2 - found[1, row, column]) <= 0.51
-
-
-@settings(max_examples=50)
-@given(st.integers(50, 500), st.integers(50, 500), st.integers(20, 300))
-def test_the_whole_frame_lies_inside_the_original(width: int, height: int, short: int) -> None:
-    left, top, right, bottom = original_box((0, 0, 31, 29), (width, height), short, (29, 31))
-    assert left >= 0
-    assert top >= 0
-    assert right <= width + 1e-9
-    assert bottom <= height + 1e-9
-
-
-def test_bad_sizes_are_told() -> None:
-    image = noise(7, 5)
-    with pytest.raises(BadValue, match=r"There is no interpolation 'cubic'\. Known: nearest, box, bilinear, bicubic"):
-        fit(image, 7, (5, 5), "cubic")
-    with pytest.raises(BadValue, match=r"A short side of 0 px and a crop of \(5, 5\) px cannot be made\. Give 1 px"):
-        fit(image, 0, (5, 5))
 
 
 def test_batches_are_the_fitted_pictures(folder: Path) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from micrographia.errors import BadValue
 from micrographia.model.card import Card, denormalise, normalise
 
-CAFFE = Card("caffe", scale=255.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0), order="BGR", labels=("tench", "carp"))
+CAFFE = Card(
+    "caffe", scale=255.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0), order="BGR", labels=("tench", "carp")
+)
 
 
 @pytest.mark.parametrize("card", [Card("plain"), CAFFE, Card("grey", channels=1, mean=(0.5,), std=(0.25,))])

@@ -20,6 +20,7 @@ from micrographia.optvis.quality import Quality
 from micrographia.optvis.render import Rendered, render, unit_seed
 from micrographia.optvis.transform import Warp
 from micrographia.unit import Unit
+
 from .conftest import SmallInception
 
 QUICK = Quality("quick", steps=6, rate=0.2, settle=3, share=4 / 7)
@@ -39,7 +40,13 @@ def test_on_a_linear_network_the_optimum_is_the_kernel() -> None:
     # faint, so that squashing is nearly linear
     small_steps = Fourier(contrast=0.1)
     graph = linear(kernel)
-    for made in render(graph, graph.units("0"), quality=Quality("x", 300, 0.05, 100, plateau=0.0), transform=still, parametrisation=small_steps):
+    for made in render(
+        graph,
+        graph.units("0"),
+        quality=Quality("x", 300, 0.05, 100, plateau=0.0),
+        transform=still,
+        parametrisation=small_steps,
+    ):
         assert made.image.shape == (11, 11, 3)
         # the numbers before squashing, up to scale: its inverse is odd around mid-grey
         centred = (made.image.transpose(2, 0, 1) - 0.5) * 2
@@ -59,9 +66,9 @@ def test_a_picture_does_not_depend_on_batch_order_or_company(
 ) -> None:
     units = small.units(address)
     options = {"quality": QUICK, "objective": objective, "precision": precision}
-    together = list(render(small, units, batch=16, **options))
+    together = list(render(small, units, **options))
     assert [made.unit for made in together] == units
-    backwards = {made.unit: made for made in render(small, units[::-1], batch=5, **options)}
+    backwards = {made.unit: made for made in render(small, units[::-1], **options)}
     for made in together:
         assert np.array_equal(made.image, backwards[made.unit].image)
         assert made.reached == backwards[made.unit].reached

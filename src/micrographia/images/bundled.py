@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from micrographia.errors import BadImages
-from micrographia.images.source import ImageSource, Load, decode, open_source
+from micrographia.images.decode import decode
+from micrographia.images.source import ImageSource, Load, open_source
 
 SIDE = 160  # px of a crop as it is read
 SCALES = (1.0, 0.6, 0.36)  # side of the crops as a share of the photograph's short side

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import itertools
 import os
 import shutil
 import tarfile
 import tempfile
-import threading
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,24 +24,17 @@ from jaxtyping import Int, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from micrographia.errors import BadImages, BadValue
+from micrographia.images.decode import FORMATS, decode
+from micrographia.images.fit import fit
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no format that would start another program
-BACKGROUND = (128, 128, 128)  # seen through transparency: mid-grey excites a network less than black or white
-WHOLE = 1 << 24  # px of a resized picture; larger ones are made only where the crop needs them
 LARGEST = 1 << 29  # bytes of one file; a small archive can hold a file that fills the memory
-INTERPOLATIONS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 Indices = Sequence[int] | Int[np.ndarray, " picture"]
-Number = int | float
-Box = tuple[Number, Number, Number, Number]  # left, top, right, bottom px from the top left corner of the picture
 Load = Callable[[int], Image.Image]  # index -> the picture in RGB; what it raises is why it cannot be read
 Listing = dict[str, tuple[str | int, int]]  # name -> what the place finds its bytes by, and how many they are
 Fetch = Callable[[str | int, int], bytes]
 Place = Callable[[Path], AbstractContextManager[Fetch]]
-
-_TURNS = dict(enumerate([Image.Transpose(turn) for turn in (0, 3, 1, 5, 4, 6, 2)], 2))  # by EXIF orientation
-_QUIET = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -156,62 +145,6 @@ def sum_up(unreadable: Sequence[Unreadable], shown: int = 5) -> str:
     return f"{len(unreadable)} picture{'s' * (len(unreadable) > 1)} could not be read: {named}{more}"
 
 
-def decode(data: bytes) -> Image.Image:
-    """The picture in these bytes as upright 8-bit RGB; raises whatever its decoder raises where it is damaged.
-
-    Transparency is laid on mid-grey (128). Of grey values deeper than 8 bits the file's white becomes 255: 65535 for 16
-    bits, 4095 for 12; of floating point 1, 255 or 65535, the first that holds them all; other values are stretched from
-    the lowest to the highest. CMYK is converted without a colour profile. Pillow's limit on the number of pixels holds.
-    """
-    with _QUIET, warnings.catch_warnings():  # the filters belong to the whole process: one thread at a time
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.load()
-            try:
-                turn = _TURNS.get(image.getexif().get(0x0112, 1))
-            except Exception:  # damaged metadata is no reason to lose the picture
-                turn = None
-            upright = _rgb(image)
-    return upright if turn is None else upright.transpose(turn)
-
-
-def fit(
-    image: Image.Image, short: int, size: tuple[int, int], interpolation: str = "bilinear"
-) -> UInt8[np.ndarray, "3 height width"]:
-    """Resize so that the short side is `short` px, antialiased, then crop `size` = (height, width) px at the centre.
-
-    Where the crop would reach beyond the picture, the picture is resized to cover it: there is never padding. Sides are
-    rounded as in torchvision's Resize and CenterCrop, with which published accuracies are measured. Raises BadValue.
-
-    >>> fit(Image.new("RGB", (640, 480)), 256, (224, 224)).shape
-    (3, 224, 224)
-    """
-    if interpolation not in INTERPOLATIONS:
-        raise BadValue(f"There is no interpolation '{interpolation}'. Known: {', '.join(INTERPOLATIONS)}.")
-    (width, height), left, top = _frame(image.size, short, size)
-    image, method = _rgb(image), Image.Resampling[interpolation.upper()]
-    if width * height <= max(WHOLE, image.width * image.height):
-        cropped = image.resize((width, height), method).crop((left, top, left + size[1], top + size[0]))
-    else:  # a very long strip would take gigabytes
-        box = original_box((0, 0, size[1], size[0]), image.size, short, size)
-        left, top, right, bottom = np.clip(box, 0, image.size * 2).tolist()
-        cropped = image.resize((size[1], size[0]), method, box=(left, top, right, bottom))
-    return np.ascontiguousarray(np.asarray(cropped).transpose(2, 0, 1))
-
-
-def original_box(box: Box, picture: tuple[int, int], short: int, size: tuple[int, int]) -> Box:
-    """Where a box of the cropped frame lies in the original picture of (width, height) px: the inverse of `fit`.
-
-    A box that reaches beyond the frame, as receptive fields may, can reach beyond the picture; it is not clipped.
-
-    >>> original_box((0, 0, 224, 224), (1024, 512), 256, (224, 224))
-    (288.0, 32.0, 736.0, 480.0)
-    """
-    (width, height), left, top = _frame(picture, short, size)
-    across, down = picture[0] / width, picture[1] / height
-    return ((box[0] + left) * across, (box[1] + top) * down, (box[2] + left) * across, (box[3] + top) * down)
-
-
 def batches(
     source: ImageSource,
     short: int,
@@ -263,36 +196,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        backed = Image.new("RGBA", image.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(backed, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float32)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # BitsPerSample of a TIFF
-    whites = (1, 255, 65535) if image.mode == "F" else (2**bits - 1 if 8 < bits < 16 else 65535,)
-    white = next((white for white in whites if low >= 0 and high <= white), None)
-    black, reach = (0.0, float(white)) if white else (low, max(high - low, 1e-30))
-    grey = np.nan_to_num((values - black) / reach, nan=0.0, posinf=1.0, neginf=0.0)
-    return Image.fromarray((grey * 255 + 0.5).astype(np.uint8))
-
-
-def _frame(picture: tuple[int, int], short: int, size: tuple[int, int]) -> tuple[tuple[int, int], int, int]:
-    """(width, height) px of the resized picture, and the left and top px of the crop in it."""
-    if min(short, *size) < 1:
-        raise BadValue(f"A short side of {short} px and a crop of {size} px cannot be made. Give 1 px or more each.")
-    scale = max(Fraction(short, min(picture)), Fraction(size[1], picture[0]), Fraction(size[0], picture[1]))
-    width, height = int(picture[0] * scale), int(picture[1] * scale)
-    return (width, height), round((width - size[1]) / 2), round((height - size[0]) / 2)
 
 
 @dataclass(frozen=True)

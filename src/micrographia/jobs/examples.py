@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from micrographia.console import Stages, silent
-from micrographia.images.source import ImageSource, Unreadable, batches, original_box, read
+from micrographia.images.fit import original_box
+from micrographia.images.source import ImageSource, Unreadable, batches, read
 from micrographia.jobs.provenance import made_by
 from micrographia.model.graph import Layer, LayerGraph
 from micrographia.publish import draw

@@ -126,9 +126,7 @@ def _through(wanted: Box, plan: Window, source: tuple[int, ...], own: tuple[int,
     if source[2:] == (1, 1) and own[2:] != (1, 1):
         return _whole(source)
     reach = _reach(wanted, plan)
-    return Box(
-        max(reach.top, 0), max(reach.left, 0), min(reach.bottom, source[2] - 1), min(reach.right, source[3] - 1)
-    )
+    return Box(max(reach.top, 0), max(reach.left, 0), min(reach.bottom, source[2] - 1), min(reach.right, source[3] - 1))
 
 
 def _rebuilt(
@@ -177,7 +175,8 @@ def _rebuilt(
                 for each in node.all_input_nodes
                 if each.op != "get_attr"
             }
-            placed[node] = new.node_copy(node, lambda n, b=boxes: view(n, b[n]) if n in b else placed[n])
+            given = {each: view(each, boxes[each]) if each in boxes else placed[each] for each in node.all_input_nodes}
+            placed[node] = new.node_copy(node, given.__getitem__)
             continue
         source = node.all_input_nodes[0]
         reach = _reach(wanted, plan)
@@ -188,11 +187,11 @@ def _rebuilt(
             (seen.left - reach.left, reach.right - seen.right, seen.top - reach.top, reach.bottom - seen.bottom),
         )
         root[name] = value
-        given = view(source, seen)
+        read = view(source, seen)
         if any(pads):
             filler = float("-inf") if isinstance(value, nn.MaxPool2d) else 0.0
-            given = new.call_function(F.pad, (given, pads, "constant", filler))
-        placed[node] = new.call_module(name, (given,))
+            read = new.call_function(F.pad, (read, pads, "constant", filler))
+        placed[node] = new.call_module(name, (read,))
     return Cone(fx.GraphModule(root, new), picture)
 
 

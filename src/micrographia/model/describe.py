@@ -59,7 +59,7 @@ def _extent(node: fx.Node) -> tuple[int, int]:
         sources = data_inputs(node)
         return _extent(sources[0]) if sources else (1, 1)
     shape = node.meta["shape"]
-    return (shape[-2], shape[-1]) if len(shape) >= 4 else (1, 1)
+    return (shape[-2], shape[-1]) if len(shape) >= 3 else (1, 1)
 
 
 def _groups(node: fx.Node, word: str, modules: dict[str, nn.Module]) -> int:
@@ -137,7 +137,8 @@ def _field(
     modules: dict[str, nn.Module],
 ) -> Fields:
     read = [field for source in sources if (field := fields[source.name]) is not None]
-    if not read or len(read) < len(sources) or len(node.meta.get("shape", (0,) * 4)) < 4:
+    # a value of rank 3 may be one channel of a map, as long as the grid stays the same
+    if not read or len(read) < len(sources) or len(node.meta.get("shape", (0,) * 4)) < 3:
         return None
     rows, columns = [pair[0] for pair in read], [pair[1] for pair in read]
     if not (same_grid(rows) and same_grid(columns)):

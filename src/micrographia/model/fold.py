@@ -6,6 +6,7 @@ is nothing, and local response normalisation is a 1x1 convolution over the squar
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
         if word in ("dropout", "identity") and len(node.all_input_nodes) == 1:
             placed[node] = placed[node.all_input_nodes[0]]
             continue
-        own = modules.get(str(node.target)) if node.op == "call_module" else None
+        own: Any = modules.get(str(node.target)) if node.op == "call_module" else None
         if _has_statistics(own):
             source = node.all_input_nodes[0]
             conv = modules.get(str(source.target)) if source.op == "call_module" else None
@@ -40,7 +41,7 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
                 root[name] = _joined(conv, own)
                 placed[node] = new.call_module(name, (placed[source.all_input_nodes[0]],))
             else:
-                root[name] = _Scale(*_affine(own))
+                root[name] = _Scale(*(each.to(own.running_var.dtype) for each in _affine(own)))
                 placed[node] = new.call_module(name, (placed[source],))
         elif word == "lrn" and _is_plain_lrn(own):
             name = f"banded_{node.name}"
@@ -86,36 +87,36 @@ def _joined(conv: nn.Conv2d, norm: Any) -> nn.Conv2d:
     scale, offset = _affine(norm)
     if conv.bias is not None:
         offset = offset + conv.bias.double() * scale
-    joined = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,
-        conv.groups, padding_mode=conv.padding_mode, device="meta",
-    )  # fmt: skip
+    joined = copy.copy(conv)
+    joined._parameters = {}
     weight = conv.weight.double() * scale[:, None, None, None]
     joined.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
     joined.bias = nn.Parameter(offset.to(conv.weight.dtype), requires_grad=False)
-    return joined.eval()
+    return joined
 
 
 class _Scale(nn.Module):
     """A batch norm that follows no convolution: one scale and one offset per channel."""
 
     pointwise = True
+    scale: Tensor
+    offset: Tensor
 
     def __init__(self, scale: Tensor, offset: Tensor) -> None:
         super().__init__()
-        self.register_buffer("scale", scale.float()[:, None, None])
-        self.register_buffer("offset", offset.float()[:, None, None])
+        self.register_buffer("scale", scale[:, None, None])
+        self.register_buffer("offset", offset[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.offset.to(x.dtype), x, self.scale.to(x.dtype))
+        return torch.addcmul(self.offset, x, self.scale)
 
 
 def _is_plain_lrn(module: nn.Module | None) -> bool:
-    return all(hasattr(module, name) for name in ("size", "alpha", "beta", "k")) and not list(module.parameters())  # type: ignore[union-attr]
+    return module is not None and all(hasattr(module, name) for name in ("size", "alpha", "beta", "k"))
 
 
 class _BandedNorm(nn.Module):
-    """Local response normalisation, x (k + alpha/n sum of n neighbours' squares)^-beta, with the sum as a convolution."""
+    """Local response normalisation, x (k + alpha/n sum of n neighbours' squares)^-beta, as a convolution."""
 
     pointwise = True
 

@@ -120,8 +120,16 @@ class LayerGraph:
         return [layer for layer in self.layers.values() if not layer.inner]
 
     def main_layers(self) -> list[Layer]:
-        """Every conv or block output: convs that only feed a concat or an addition are seen in that block."""
-        return [layer for layer in self.visible() if layer.spatial and _is_main(self, layer)]
+        """Every conv or block output: convs that only feed a concat or an addition are seen in that block.
+
+        Gates and classifiers after a global pooling are left out; they have no map.
+        """
+        computed = {name for name, layer in self.layers.items() if layer.op in ("conv", "transposed conv")}
+        for name, layer in self.layers.items():
+            if not computed.isdisjoint(layer.parents):
+                computed.add(name)
+        maps = [layer for layer in self.visible() if layer.spatial and layer.name in computed]
+        return [layer for layer in maps if _is_main(self, layer)]
 
     def upto(self, layers: str | Iterable[str]) -> fx.GraphModule:
         """A new graph from the picture to these layers, with nothing computed beyond them.
@@ -180,13 +188,24 @@ class LayerGraph:
 def _is_main(graph: LayerGraph, layer: Layer) -> bool:
     if layer.op == "add":
         return True
-    if layer.op == "concat":
-        # where concats feed concats (dense blocks) their new channels are the convs', listed as such
-        return not _nested(graph, layer)
-    if layer.op not in ("conv", "transposed conv"):
+    if layer.op not in ("conv", "transposed conv", "concat") or _is_dense(graph, layer):
+        return False
+    if layer.shape[1:] == (1, 1) and layer.receptive_field is None:
         return False
     readers = _readers(graph, layer)
-    return not readers or not all(r.op == "add" or (r.op == "concat" and not _nested(graph, r)) for r in readers)
+    return not readers or not all(r.op == "add" or (r.op == "concat" and not _is_dense(graph, r)) for r in readers)
+
+
+def _is_dense(graph: LayerGraph, layer: Layer) -> bool:
+    """Whether a concat collects what others read too, as in dense blocks: then its new channels are the convs'."""
+    if layer.op != "concat":
+        return False
+    collected = [graph.layers[parent] for parent in layer.parents]
+    return len(collected) < 2 or any(
+        sum(reader.op == "concat" for reader in readers) > 1 or (parent.op == "concat" and len(readers) > 1)
+        for parent in collected
+        if (readers := [other for other in graph.layers.values() if parent.name in other.parents and not other.inner])
+    )
 
 
 def _readers(graph: LayerGraph, layer: Layer) -> list[Layer]:
@@ -196,7 +215,3 @@ def _readers(graph: LayerGraph, layer: Layer) -> list[Layer]:
         if layer.name in other.parents and not other.inner:
             found.extend(_readers(graph, other) if other.op in POINTWISE else [other])
     return found
-
-
-def _nested(graph: LayerGraph, layer: Layer) -> bool:
-    return any(graph.layer(parent).op == "concat" for parent in layer.parents)

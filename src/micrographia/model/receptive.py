@@ -101,7 +101,10 @@ def resized(
         low, high = shift - reach, shift + reach
     elif mode in ("nearest", "nearest-exact"):
         shift = pace * half if mode == "nearest-exact" else Fraction(0)
-        low, high = shift - 1 + Fraction(1, math.lcm(pace.denominator, shift.denominator)), shift
+        # where a new cell falls right between two old ones, torch's rounding may take the one before
+        inexact = pace.numerator > 1 and pace.denominator > 1
+        low = shift - 1 if inexact else shift - 1 + Fraction(1, math.lcm(pace.denominator, shift.denominator))
+        high = shift
     elif mode == "area":
         part = Fraction(1, pace.denominator)
         low, high = part - 1, pace - part

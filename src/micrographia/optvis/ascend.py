@@ -19,7 +19,7 @@ FORGET_MEAN, FORGET_SQUARE, TINY = 0.9, 0.99, 1e-12
 class Climb:
     """What an ascent leaves behind: the numbers, the steps each picture took, its course, and whether it ever moved."""
 
-    numbers: Float[Tensor, "batch *shape"]
+    numbers: Float[Tensor, batch * shape]
     steps: Int[Tensor, " batch"]
     course: Float[Tensor, "step batch"]
     moved: Tensor
@@ -27,7 +27,7 @@ class Climb:
 
 def ascend(
     objective: Callable[[Tensor, int], Float[Tensor, " batch"]],
-    start: Float[Tensor, "batch *shape"],
+    start: Float[Tensor, batch * shape],
     quality: Quality,
 ) -> Climb:
     """Maximise objective(numbers, step), one value per picture, by Adam (Kingma and Ba 2015) with a falling rate.

@@ -1,10 +1,10 @@
-"""What runs at every step: the network up to one kind of unit, with nothing else in it, in the fastest form that is exact."""
+"""What runs at every step: the network up to one kind of unit, without anything else, in its fastest exact form."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -19,12 +19,11 @@ from micrographia.optvis.relu import redirect
 from micrographia.unit import Unit
 
 Extent = tuple[int, int]
-Objective = Literal["neuron", "channel"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a unit's value is computed: the path of a concat that supplies it, the channel there, the cell, the picture.
+    """Where a unit's value is computed: the path of a concat that supplies it, its channel, its cell, the picture.
 
     Units of one `layer`, `cell` and `size` can be optimised together; `cell` is None for the whole map.
     """
@@ -35,7 +34,7 @@ class Place:
     size: Extent
 
 
-def place(graph: LayerGraph, unit: Unit, objective: Objective, share: float = 1.0) -> Place:
+def place(graph: LayerGraph, unit: Unit, objective: str, share: float = 1.0) -> Place:
     """Find a unit in the network; raises BadAddress for no such unit and BadValue for no such cell.
 
     A unit that sees more than `share` of the card's picture is looked for in the middle of a picture of that share.
@@ -75,13 +74,14 @@ def place(graph: LayerGraph, unit: Unit, objective: Objective, share: float = 1.
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """`run` takes what the network sees of the pixels of `box` and returns "batch channel", or maps where there is no cell.
+    """`run` takes what the network sees of the pixels of `box`; it returns "batch channel", or maps without a cell.
 
     `start` is the same with redirected ReLUs; `rectified` says that the unit itself is read before its own ReLU.
     """
 
     run: fx.GraphModule
     start: fx.GraphModule
+    layer: str
     box: Box
     rectified: bool
     dtype: torch.dtype
@@ -103,12 +103,17 @@ def network(graph: LayerGraph, where: Place, dtype: torch.dtype, device: torch.d
     cut.graph.eliminate_dead_code()
     cut.recompile()
     part = cone(fold(cut), where.size, graph.card.channels, where.cell)
-    own = copy.deepcopy(part.module).to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    own.requires_grad_(False)
-    return Network(own, redirect(own), part.box, rectified, dtype)
+    own = _converted(part.module, dtype, device)
+    return Network(own, redirect(own), where.layer, part.box, rectified, dtype)
 
 
 def with_type(net: Network, dtype: torch.dtype) -> Network:
     """The same network in another floating-point type."""
-    own = copy.deepcopy(net.run).to(dtype=dtype, memory_format=torch.channels_last)
+    own = _converted(net.run, dtype, None)
     return replace(net, run=own, start=redirect(own), dtype=dtype)
+
+
+def _converted(module: fx.GraphModule, dtype: torch.dtype, device: torch.device | None) -> fx.GraphModule:
+    own: Any = copy.deepcopy(module).requires_grad_(False)
+    converted: fx.GraphModule = own.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    return converted

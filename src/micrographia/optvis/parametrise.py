@@ -81,12 +81,14 @@ class _MeanSquare(torch.autograd.Function):
         return rest / count
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return x * (gradient * (2 / x[0].numel())).view(-1, *[1] * (x.ndim - 1))
 
 
-def limited(x: Float[Tensor, "batch channel height width"], contrast: float) -> Float[Tensor, "batch channel height width"]:
+def limited(
+    x: Float[Tensor, "batch channel height width"], contrast: float
+) -> Float[Tensor, "batch channel height width"]:
     """Each picture scaled down to a root mean square of `contrast` where it exceeds that.
 
     >>> limited(torch.full((1, 1, 2, 2), 4.0), 1.0).unique()
@@ -109,7 +111,9 @@ class Fourier:
     gain: float = 0.25
     contrast: float | None = 1.2
 
-    def start(self, size: Extent, channels: int, generator: torch.Generator) -> Float[Tensor, "channel 2 height columns"]:
+    def start(
+        self, size: Extent, channels: int, generator: torch.Generator
+    ) -> Float[Tensor, "channel 2 height columns"]:
         """Gaussian real and imaginary parts."""
         shape = (channels, 2, size[0], size[1] // 2 + 1)
         return torch.randn(shape, generator=generator) * self.deviation

@@ -27,7 +27,7 @@ class Quality:
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.settle <= self.steps or self.rate <= 0 or not 0 < self.share <= 1:
             raise BadValue(
-                f"steps={self.steps}, settle={self.settle}, rate={self.rate}, share={self.share} do not make an ascent. "
+                f"steps={self.steps}, settle={self.settle}, rate={self.rate}, share={self.share} make no ascent. "
                 "Take at least 1 step, settle within the steps, a rate above 0 and a share between 0 and 1."
             )
 

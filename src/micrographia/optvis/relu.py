@@ -24,7 +24,7 @@ class _Redirected(torch.autograd.Function):
         return x.clamp(0, limit)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         if ctx.limit is None:
             plain = torch.ops.aten.threshold_backward(gradient, x, 0)

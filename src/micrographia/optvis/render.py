@@ -21,14 +21,16 @@ from micrographia.errors import BadValue
 from micrographia.model.card import normalise
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
-from micrographia.optvis.network import Network, Objective, Place, network, place, with_type
+from micrographia.optvis.network import Network, Place, network, place, with_type
 from micrographia.optvis.parametrise import Fourier, Parametrisation, frequencies
 from micrographia.optvis.precision import AS_GOOD, bfloat16_pays, device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
 from micrographia.optvis.transform import Warp, warp
 from micrographia.unit import Unit
 
-SMALLEST_BATCH = 2  # oneDNN adds up in another order where there is a single picture
+# pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
+# are chosen by the size of the batch round differently
+LANES = {"cpu": ((40, 16), (128, 8), (1 << 30, 4)), "accelerator": ((128, 64), (1 << 30, 32))}
 BFLOAT16_FROM = 32  # px; below this, converting costs more than it saves
 
 
@@ -73,13 +75,15 @@ def render(
     seed: int = 0,
     device: str | torch.device = "cpu",
     precision: str = "auto",
-    batch: int = 16,
+    batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Rendered]:
     """Pictures of the units, in the order given, one at a time as batches are finished.
 
     A neuron's picture is cropped to the window that it sees (or the card's size, where that is smaller). `transform`
-    None takes jitter in proportion to the window, scale and rotation. `progress(done, total)` is called after each batch.
+    None takes jitter in proportion to the window, scale and rotation. `batch` is how many
+    pictures climb side by side; None chooses by their size, and only pictures made with the same choice are equal to
+    the last bit. `progress(done, total)` is called after each batch.
     Raises BadAddress for unknown units, and BadValue for settings that cannot work or a network that yields NaN.
 
     >>> pictures = list(render(graph, graph.units("mixed3b:0-31"), quality="thumbnail"))  # doctest: +SKIP
@@ -89,7 +93,7 @@ def render(
     dtype = type_of(precision)
     if objective not in ("neuron", "channel"):
         raise BadValue(f"There is no objective '{objective}'. Use neuron (one cell) or channel (the mean of a map).")
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise BadValue(f"A batch of {batch} holds no picture. Take at least 1.")
     places = [place(graph, unit, objective, chosen.share) for unit in units]
     job = _Job(graph, chosen, objective, parametrisation or Fourier(), transform, seed, where, dtype)
@@ -102,7 +106,7 @@ class _Job:
 
     graph: LayerGraph
     quality: Quality
-    objective: Objective
+    objective: str
     parametrisation: Parametrisation
     transform: Warp | None
     seed: int
@@ -114,7 +118,7 @@ def _render(
     job: _Job,
     units: list[Unit],
     places: list[Place],
-    batch: int,
+    batch: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[Rendered]:
     groups: dict[Any, list[int]] = {}
@@ -124,9 +128,10 @@ def _render(
     given = 0
     for indices in groups.values():
         climber, judge = _networks(job, places[indices[0]])
-        for start in range(0, len(indices), batch):
-            members = indices[start : start + batch]
-            made = _batch(job, climber, judge, [units[i] for i in members], [places[i] for i in members])
+        lanes = _lanes(climber, job, batch)
+        for start in range(0, len(indices), lanes):
+            members = indices[start : start + lanes]
+            made = _batch(job, climber, judge, lanes, [units[i] for i in members], [places[i] for i in members])
             finished.update(zip(members, made, strict=True))
             while given in finished:
                 yield finished.pop(given)
@@ -156,32 +161,54 @@ def _window(net: Network) -> tuple[int, int]:
     return net.box.bottom - net.box.top + 1, net.box.right - net.box.left + 1
 
 
+def _trial(net: Network, job: _Job, count: int) -> Tensor:
+    """Faint random pictures, as a climb meets them in its first steps, always the same."""
+    size = _window(net)
+    generator = torch.Generator().manual_seed(0)
+    make = Fourier(gain=4.0)
+    numbers = torch.stack([make.start(size, job.graph.card.channels, generator) for _ in range(count)])
+    return make(numbers, size).to(job.device, torch.float64 if net.dtype == torch.float64 else torch.float32)
+
+
+def _gradient(net: Network, job: _Job, images: Tensor) -> Tensor:
+    leaf = images.clone().requires_grad_(True)
+    values = net(normalise(leaf, job.graph.card), start=True)
+    _check_reached(values, net.layer)
+    return torch.autograd.grad(values.float().square().sum(), leaf)[0]
+
+
 def _agree(full: Network, half: Network, job: _Job) -> bool:
     """Whether the gradients at faint random pictures point the same way in both types."""
-    card, size = job.graph.card, _window(full)
-    generator = torch.Generator().manual_seed(0)
-    numbers = torch.stack([Fourier(gain=4.0).start(size, card.channels, generator) for _ in range(4)])
-    images = Fourier(gain=4.0)(numbers, size).to(job.device)
-    found = []
-    for net in (full, half):
-        leaf = images.clone().requires_grad_(True)
-        values = net(normalise(leaf, card), start=True).float().flatten(1)
-        channels = torch.arange(4, device=job.device) % values.shape[1]
-        (gradient,) = torch.autograd.grad(values.gather(1, channels[:, None]).sum(), leaf)
-        found.append(gradient.flatten().double())
+    images = _trial(full, job, 4)
+    found = [_gradient(net, job, images).flatten().double() for net in (full, half)]
     return bool(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > AS_GOOD)
 
 
-def _batch(job: _Job, climber: Network, judge: Network, units: list[Unit], places: list[Place]) -> list[Rendered]:
+def _lanes(net: Network, job: _Job, batch: int | None) -> int:
+    """How many pictures climb together: as many as pay, or one where a picture's gradient depends on its place."""
+    if batch is not None:
+        return batch
+    table = LANES["cpu" if job.device.type == "cpu" else "accelerator"]
+    lanes = next(count for below, count in table if max(_window(net)) < below)
+    if job.device.type == "cpu":
+        images = _trial(net, job, lanes)
+        if not torch.equal(_gradient(net, job, images.roll(1, 0)), _gradient(net, job, images).roll(1, 0)):
+            return 1
+    return lanes
+
+
+def _batch(
+    job: _Job, climber: Network, judge: Network, lanes: int, units: list[Unit], places: list[Place]
+) -> list[Rendered]:
     card, quality = job.graph.card, job.quality
     window = _window(climber)
     transform = job.transform or default_warp(window)
     canvas = transform.canvas(window)
-    lanes = units + units[:1] * (SMALLEST_BATCH - len(units))
-    channels = torch.tensor([p.channel for p in places] + [places[0].channel] * (len(lanes) - len(units)))
+    filled = units + units[:1] * (lanes - len(units))
+    channels = torch.tensor([p.channel for p in places] + [places[0].channel] * (lanes - len(units)))
     channels = channels.to(job.device)
     starts, maps = [], []
-    for unit in lanes:
+    for unit in filled:
         generator = torch.Generator().manual_seed(unit_seed(job.seed, job.graph.layer(unit.layer).name, unit))
         starts.append(job.parametrisation.start(canvas, card.channels, generator))
         maps.append(transform.draw(quality.steps, generator))
@@ -191,15 +218,11 @@ def _batch(job: _Job, climber: Network, judge: Network, units: list[Unit], place
     def value(numbers: Tensor, step: int) -> Tensor:
         seen = warp(job.parametrisation(numbers, canvas), drawn[step], window)
         values = climber(normalise(seen, card), start=step < REDIRECTED_STEPS)
-        if not values.requires_grad:
-            raise BadValue(
-                f"Gradients do not reach {lanes[0].layer} from the picture: an operation on the way has none. "
-                "Choose a layer before it."
-            )
+        _check_reached(values, climber.layer)
         return _chosen(values.to(plain), channels)
 
     climb = ascend(value, torch.stack(starts).to(job.device, plain), quality)
-    _check_finite(climb.course, lanes, job)
+    _check_finite(climb.course, units, job)
     with torch.no_grad():
         pictures = job.parametrisation(climb.numbers, canvas)
         pictures = _middle(pictures, window)
@@ -244,7 +267,9 @@ def _chosen(values: Tensor, channels: Tensor) -> Tensor:
     return own if own.ndim == 1 else torch.stack([each.mean() for each in own])
 
 
-def _judged(judge: Network, pictures: Float[Tensor, "batch channel height width"], channels: Tensor, card: Any) -> Tensor:
+def _judged(
+    judge: Network, pictures: Float[Tensor, "batch channel height width"], channels: Tensor, card: Any
+) -> Tensor:
     """The activations on the pictures as they are, in the middle of plain grey where the network sees more."""
     window = _window(judge)
     if window != tuple(pictures.shape[2:]):
@@ -257,12 +282,20 @@ def _judged(judge: Network, pictures: Float[Tensor, "batch channel height width"
     return own if own.ndim == 1 else own.flatten(1).amax(1)
 
 
+def _check_reached(values: Tensor, layer: str) -> None:
+    if not values.requires_grad:
+        raise BadValue(
+            f"Gradients do not reach {layer} from the picture: an operation on the way has none. "
+            "Choose a layer before it."
+        )
+
+
 def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _Job) -> None:
     for lane, unit in enumerate(units):
         if not torch.isfinite(course[:, lane]).all():
             raise BadValue(
-                f"{unit} gives NaN or infinity on its own picture. The weights of {job.graph.card.name} may have diverged, "
-                "or overflow in this precision: try precision='float32'."
+                f"{unit} gives NaN or infinity on its own picture, by its weights or by this precision. "
+                "Try precision='float32', or a checkpoint whose training did not diverge."
             )
 
 
