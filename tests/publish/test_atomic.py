@@ -41,7 +41,7 @@ def test_a_failed_rename_leaves_nothing_of_the_set(
 ) -> None:
     folder = tmp_path / "unit"
     if before:
-        atomic.write(folder, {name: b"old" for name in FILES}, replaces="r.json")
+        atomic.write(folder, dict.fromkeys(FILES, b"old"), replaces="r.json")
     fail_at(monkeypatch, call, error)
     with pytest.raises((BadStore, KeyboardInterrupt)):
         atomic.write(folder, FILES, replaces="r.json")
@@ -53,7 +53,7 @@ def test_a_failed_rename_leaves_nothing_of_the_set(
 def test_a_disk_that_fills_up_while_staging_leaves_the_old_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    old = {each: b"old" for each in FILES}
+    old = dict.fromkeys(FILES, b"old")
     atomic.write(tmp_path, old, replaces="r.json")
     write_bytes = Path.write_bytes
 

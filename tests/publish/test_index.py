@@ -57,5 +57,5 @@ def test_pages_and_strangers_are_no_records(filled: Store) -> None:
 def test_an_index_that_cannot_be_used_is_one_sentence(filled: Store) -> None:
     path: Path = filled.folder / index.FILE
     path.unlink()
-    with pytest.raises(BadStore, match=r"The index of .* cannot be read or written \(.*\)\. .* made anew from the folder"):
+    with pytest.raises(BadStore, match=r"The index of .* cannot be read or written \(.*\)\. .* made anew"):
         records(filled)

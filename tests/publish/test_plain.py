@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrographia.errors import BadValue
@@ -17,6 +17,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(values)
 def test_plain_is_stable_and_survives_json(value: object) -> None:
     once = plain(value)
@@ -39,7 +40,9 @@ def test_no_minus_zero() -> None:
     assert math.copysign(1, plain(-0.0)) == 1
 
 
-@pytest.mark.parametrize(("value", "said"), [(float("nan"), "number nan"), (np.float32("inf"), "inf"), ({1, 2}, "a set")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(float("nan"), "number nan"), (np.float32("inf"), "inf"), ({1, 2}, "a set")]
+)
 def test_what_cannot_be_kept(value: object, said: str) -> None:
     with pytest.raises(BadValue, match=rf"The mean holds .*{said}.*, which cannot be kept\. Give "):
         plain({"deep": [value]}, "The mean")

@@ -192,13 +192,16 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
     assert done(again, "vis", made_by()) == {Unit("mixed3a", 0), UNIT}
 
 
-def test_a_killed_job_loses_only_the_item_in_hand(
-    empty: Store, made_by: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_job_loses_only_the_item_in_hand(empty: Store, made_by: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     put(empty, Unit("mixed3a", 0), "vis", made_by(), {}, files={"vis.jpg": b"x"})
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("micrographia.publish.index.add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        put(empty, UNIT, "vis", made_by(), {}, {"vis_reached": 2}, {"vis.jpg": b"x"})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("micrographia.publish.index.add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(empty, UNIT, "vis", made_by(), {}, {"vis_reached": 2}, {"vis.jpg": b"x"})
     again = open_store(empty.folder)  # the record was whole, only the index had not heard of it
     assert done(again, "vis", made_by()) == {Unit("mixed3a", 0), UNIT}
     assert scalars(again, "mixed3a", "vis_reached") == {3: 2.0}
@@ -224,9 +227,7 @@ def test_a_record_without_its_file_counts_as_missing(empty: Store, made_by: Made
     assert done(open_store(empty.folder), "vis", made_by()) == set()
 
 
-def test_equal_records_give_equal_bytes_in_any_order(
-    empty: Store, made_by: Made, tmp_path: Path
-) -> None:
+def test_equal_records_give_equal_bytes_in_any_order(empty: Store, made_by: Made, tmp_path: Path) -> None:
     other = create(tmp_path / "other", empty.manifest)
     units = [Unit(layer, channel) for layer in ("conv2d0", "mixed3a") for channel in range(6)]
     for store, order in ((empty, units), (other, [*units[::-1], *units[3:5]])):

@@ -32,12 +32,16 @@ def test_assets_lie_beside_the_layers(source: urls.Place) -> None:
     assert found == "file:///root/-/site.css"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "-", "a/b", "a\\b", "a:b", "a@b", "a b", "index.html", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "-", "a/b", "a\\b", "a:b", "a@b", "a b", "index.html", "manifest.json"]
+)
 def test_layers_that_cannot_be_folders(name: str) -> None:
     with pytest.raises(BadAddress, match=r"cannot be the name of a folder\. Rename"):
         urls.folder(name)
 
 
 def test_a_position_has_no_page() -> None:
-    with pytest.raises(BadAddress, match=r"mixed3b:379@4,4 is one position\. A page is about the whole unit mixed3b:379"):
+    with pytest.raises(
+        BadAddress, match=r"mixed3b:379@4,4 is one position\. A page is about the whole unit mixed3b:379"
+    ):
         urls.folder(Unit("mixed3b", 379, (4, 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,21 @@ def observe(graph: LayerGraph, wanted: Observation, folder: Path, stages: Stages
     write_neighbours(store, graph, chosen, stages)
     write_examples(store, graph, chosen, source, wanted.keep, wanted.device, stages, unreadable)
     write_pictures(store, graph, chosen, wanted.quality, wanted.seed, wanted.device, stages)
-    advance = stages("pages", 1)
-    page = bake(store)
-    advance(1)
+    page = bake(store, progress=_counted(stages, "pages"))
     notes = [sum_up(list({each.index: each for each in unreadable}.values()))]
     return Observed(folder, page, sum(map(len, chosen.values())), len(chosen), tuple(each for each in notes if each))
+
+
+def _counted(stages: Stages, name: str) -> Callable[[int, int], None]:
+    """A stage for work that tells how much is done of how much, and only once it runs."""
+    advance: list[Callable[[int], None]] = []
+    seen = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal seen
+        if not advance:
+            advance.append(stages(name, total))
+        advance[0](done - seen)
+        seen = done
+
+    return progress

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from micrographia.errors import BadValue
 from micrographia.jobs.looks import known_looks, pictures
 from micrographia.model.graph import LayerGraph
@@ -77,9 +79,12 @@ def _figure(result: Svd, sides: dict[str, list[Tile]]) -> Any:
     found, groups = result.found, result.found.clusters
     rows, columns = (groups.rows.tolist(), groups.columns.tolist()) if groups else ((), ())
     axes = ("singular vector 1", "singular vector 0")
+    root = np.sqrt(np.maximum(found.factors.values[:2], np.finfo(float).tiny))
     panels = [
-        Scatter(f"{result.src}: left singular vectors", *axes, found.points[:, ::-1], sides[result.src], rows),
-        Scatter(f"{result.dst}: right singular vectors", *axes, found.targets[:, ::-1], sides[result.dst], columns),
+        Scatter(f"{result.src}: left singular vectors", *axes, (found.points / root)[:, ::-1], sides[result.src], rows),
+        Scatter(
+            f"{result.dst}: right singular vectors", *axes, (found.targets / root)[:, ::-1], sides[result.dst], columns
+        ),
     ]
     return scatter(panels, caption(result))
 

@@ -22,7 +22,7 @@ Number = float | int
 def histogram(edges: Sequence[Number], counts: Sequence[Number], marks: Sequence[tuple[str, Number]] = ()) -> str:
     """How often each value occurs: bars over `edges` (one more than `counts`), counts on a logarithmic axis.
 
-    `marks` are named values drawn as lines. The axis begins at a tenth of one count, so that a count of 1 is seen.
+    `marks` are named values drawn as lines. The axis begins at half a count, so that a count of 1 is seen.
 
     >>> histogram([0, 1, 2], [90, 10]).startswith("<svg")
     True
@@ -31,10 +31,10 @@ def histogram(edges: Sequence[Number], counts: Sequence[Number], marks: Sequence
     span = (high - low) or 1.0
     floor, decades = -0.3, math.log10(most) + 0.3
 
-    def across(value: float) -> float:
+    def across(value: Number) -> float:
         return _LEFT + (value - low) / span * (_WIDTH - _LEFT - _RIGHT)
 
-    def up(count: float) -> float:
+    def up(count: Number) -> float:
         share = (math.log10(count) - floor) / decades if count > 0 else 0.0
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 

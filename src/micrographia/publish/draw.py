@@ -17,6 +17,8 @@ from micrographia.errors import BadValue
 
 Picture = Float[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width 3"]
 
+Tile = Float[np.ndarray, "_ _ 3"] | UInt8[np.ndarray, "_ _ 3"]
+
 WARM = (214, 69, 32)
 COOL = (38, 120, 196)
 """The two ends of the signed scale, sRGB: vermilion excites, blue inhibits. They are told apart with any colour
@@ -101,7 +103,7 @@ def encode(image: Picture, kind: str = "jpeg", quality: int = 88) -> bytes:
     return target.getvalue()
 
 
-def strip(images: Sequence[Picture]) -> UInt8[np.ndarray, "height width 3"]:
+def strip(images: Sequence[Tile]) -> UInt8[np.ndarray, "height width 3"]:
     """Pictures of one size side by side, without gaps, as the site cuts them apart again.
 
     >>> strip([np.zeros((5, 5, 3)), np.ones((5, 5, 3))]).shape
@@ -111,7 +113,7 @@ def strip(images: Sequence[Picture]) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def sheet(
-    images: Sequence[Picture], columns: int, labels: Sequence[str] = (), gap: int = 6
+    images: Sequence[Tile], columns: int, labels: Sequence[str] = (), gap: int = 6
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A contact sheet: pictures of one size in rows, each with its label below; `gap` px between them.
 
@@ -160,7 +162,7 @@ def overlay(
     return np.rint(grey * (1 - opacity) + colour[..., :3] * opacity).astype(np.uint8)
 
 
-def _bytes(image: Picture) -> UInt8[np.ndarray, "height width 3"]:
+def _bytes(image: Tile) -> UInt8[np.ndarray, "height width 3"]:
     image = np.asarray(image)
     if image.dtype == np.uint8:
         return image

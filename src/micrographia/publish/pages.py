@@ -60,7 +60,10 @@ def _home(look: Survey) -> Page:
                 "lane": row.lane,
                 "rail": Markup(diagram.svg(row, lanes)),
                 "strip": _strip(look, name, channels),
-                "branches": layer.get("branches") or [],
+                "branches": [
+                    (each, any(each["first"] <= channel <= each["last"] for channel in channels))
+                    for each in layer.get("branches") or []
+                ],
             }
         )
     units = sum(line["observed"] for line in lines)

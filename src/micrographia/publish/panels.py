@@ -9,8 +9,9 @@ The kinds of record, with the `values` that the built-in panels read (`?` marks 
   {"tile": px, "examples": [{"picture": name, "class"?: text, "value": activation, "position"?: [row, column] in the
   layer, "box"?: [left, top, right, bottom] in px of the picture}]}.
 - `activation`, how a unit behaves over all pictures. {"histogram": {"edges", "counts"}, "fraction_active", "mean",
-  "std", "max", "pictures": n, "classes"?: [{"class", "mean", "n", "low", "high"}]}, low and high the ends of a 95 %
-  interval, strongest class first. Scalars `fraction_active`, `mean`, `max`.
+  "std", "max", "pictures": n, "classes"?: [{"class", "mean", "n", "low", "high"}]}; a class's mean is that of its
+  pictures' largest activations, low and high the ends of its 95 % interval, and the strongest class comes first.
+  Scalars `fraction_active`, `mean`, `max`.
 - `weights`, what a unit reads and who reads it. {"inputs": [NEIGHBOUR], "users": [NEIGHBOUR], "limit"?: largest weight
   of all without its sign, "covered"?: share of the squared norm in the listed inputs, "count"?: number of all inputs}
   with NEIGHBOUR = {"unit": address, "norm", "share": of the squared norm over all inputs of the reading unit,
@@ -182,7 +183,7 @@ def _neighbours(scene: Scene, which: str) -> dict[str, Any] | None:
         return None
     kernels = [np.array(each["kernel"], dtype=np.float64) for each in listed]
     limit = max((float(np.abs(kernel).max()) for kernel in kernels), default=0.0) or 1.0
-    through = {each.get("via") for each in listed} - {_layer_of(scene.place)}
+    through = {_via(scene, each) for each in listed}
     return {
         "which": which,
         "unit": scene.place,
@@ -198,8 +199,10 @@ def _neighbours(scene: Scene, which: str) -> dict[str, Any] | None:
     }
 
 
-def _layer_of(place: Unit | str) -> str:
-    return place.layer if isinstance(place, Unit) else place
+def _via(scene: Scene, values: Mapping[str, Any]) -> str | None:
+    """The layer between, where it is neither of the two."""
+    ends = {str(place).partition(":")[0] for place in (scene.place, values["unit"])}
+    return None if values.get("via") in ends else values.get("via")
 
 
 def _neighbour(scene: Scene, values: Mapping[str, Any], kernel: bytes, tell_via: bool) -> dict[str, Any]:
@@ -216,7 +219,7 @@ def _neighbour(scene: Scene, values: Mapping[str, Any], kernel: bytes, tell_via:
         "sign": _SIGNS.get(values["sign"], values["sign"]),
         "positive": words.percent(positive / ((positive + negative) or 1.0)),
         "warm": f"{100 * positive / ((positive + negative) or 1.0):.3g}",
-        "via": values.get("via") if tell_via else None,
+        "via": _via(scene, values) if tell_via else None,
     }
 
 

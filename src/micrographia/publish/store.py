@@ -103,10 +103,9 @@ def create(folder: Path | str, manifest: Manifest) -> Store:
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise BadStore(f"{folder} is not empty and holds no store. Name a new or an empty folder.")
         folder.mkdir(parents=True, exist_ok=True)
-    body = plain(asdict(manifest), "The manifest")
-    atomic.update(folder / MANIFEST, dumps(body))
-    manifest = _manifest(body)
-    return _opened(folder, manifest)
+    data = dumps(plain(asdict(manifest), "The manifest"))
+    atomic.update(folder / MANIFEST, data)
+    return _opened(folder, _manifest(json.loads(data)))
 
 
 def open_store(folder: Path | str) -> Store:

@@ -36,10 +36,16 @@ def link(source: Place, target: Place, file: str = "index.html") -> str:
 
     >>> link(Unit("mixed3b", 379), Unit("mixed3a", 12))
     '../../mixed3a/12/index.html'
+    >>> link("mixed3b", Unit("mixed3b", 379))
+    '379/index.html'
     >>> link(None, "layer1.0#2", "index.json")
     'layer1.0%232/index.json'
     """
-    return _up(source) + _quoted(target) + quote(file)
+    here, there = _quoted(source), _quoted(target)
+    shared = 0
+    while shared < min(len(here), len(there)) and here[shared] == there[shared]:
+        shared += 1
+    return "/".join([".."] * (len(here) - shared) + [*there[shared:], quote(file)])
 
 
 def asset(source: Place, file: str) -> str:
@@ -48,19 +54,13 @@ def asset(source: Place, file: str) -> str:
     >>> asset("mixed3b", "site.css")
     '../-/site.css'
     """
-    return f"{_up(source)}{ASSETS}/{quote(file)}"
+    return "/".join([".."] * len(_quoted(source)) + [ASSETS, quote(file)])
 
 
-def _up(source: Place) -> str:
-    return "" if source is None else "../../" if isinstance(source, Unit) else "../"
-
-
-def _quoted(target: Place) -> str:
-    if target is None:
-        return ""
-    if isinstance(target, Unit):
-        return f"{_quoted_layer(target.layer)}/{target.channel}/"
-    return f"{_quoted_layer(target)}/"
+def _quoted(place: Place) -> tuple[str, ...]:
+    if place is None:
+        return ()
+    return (_quoted_layer(place.layer), str(place.channel)) if isinstance(place, Unit) else (_quoted_layer(place),)
 
 
 @lru_cache(maxsize=4096)
