@@ -16,8 +16,8 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(if $(QUICK),-m "not long")
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 
 $(BIN)/uv:

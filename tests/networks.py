@@ -18,10 +18,11 @@ def seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
         net = make().double()
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-                nn.init.normal_(module.weight)
-                nn.init.normal_(module.bias)
+                # so that no unit is silent
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.2, 1)
+                nn.init.uniform_(module.weight, 0.5, 2)
+                nn.init.normal_(module.bias, 0, 0.5)
     return net.eval()
 
 

@@ -14,7 +14,6 @@ LAYERS = st.text(LETTERS, min_size=1, max_size=12)
 NUMBERS = st.integers(0, 999_999_999)
 UNITS = st.builds(Unit, LAYERS, NUMBERS, st.none() | st.tuples(NUMBERS, NUMBERS))
 SPANS = st.tuples(NUMBERS, NUMBERS).map(lambda span: (min(span), max(span)))
-RANGES = st.builds(UnitRange, LAYERS, st.lists(SPANS, max_size=5).map(tuple))
 
 
 @given(UNITS)
@@ -23,8 +22,9 @@ def test_a_unit_is_its_address(unit: Unit) -> None:
     assert len(str(unit).split()) == 1
 
 
-@given(RANGES)
-def test_a_range_is_its_address(wanted: UnitRange) -> None:
+@given(LAYERS, st.lists(SPANS, max_size=5))
+def test_a_range_is_its_address(layer: str, spans: list[tuple[int, int]]) -> None:
+    wanted = UnitRange(layer, tuple(spans))
     assert UnitRange.parse(str(wanted)) == wanted
 
 
@@ -39,7 +39,7 @@ def test_any_text_is_an_address_or_a_clear_error(text: str) -> None:
             assert kind.parse(str(read)) == read
 
 
-@given(st.lists(UNITS))
+@given(st.lists(UNITS, max_size=6))
 def test_units_sort_by_layer_channel_and_position(units: list[Unit]) -> None:
     ordered = sorted(units)
     keys = [(unit.layer, unit.channel, () if unit.position is None else unit.position) for unit in ordered]
@@ -63,21 +63,24 @@ def test_units_of_a_range(channels: int, pairs: list[tuple[int, int]]) -> None:
     ],
 )  # fmt: skip
 def test_malformed_units(text: str) -> None:
-    with pytest.raises(BadAddress, match="is not the address of a unit. Write layer:channel"):
+    with pytest.raises(BadAddress, match=r"is not the address of a unit\. Write layer:channel"):
         Unit.parse(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", ":3", "a:", "a:,", "a:1,", "a:-1", "a:1-", "a:1-2-3", "a:1@2,3", "a b:1", "a:*,1", "a:1:2", "a:٣", "a\r:1"],
-)
+    [
+        "", ":", ":3", "a:", "a:,", "a:1,", "a:-1", "a:1-", "a:1-2-3", "a:1@2,3", "a b:1", "a:*,1", "a:1:2", "a:٣",
+        "a\r:1",
+    ],
+)  # fmt: skip
 def test_malformed_ranges(text: str) -> None:
-    with pytest.raises(BadAddress, match="does not name units. Write layer:channel"):
+    with pytest.raises(BadAddress, match=r"does not name units\. Write layer:channel"):
         UnitRange.parse(text)
 
 
 def test_a_backward_range_says_what_to_write() -> None:
-    with pytest.raises(BadAddress, match=re.escape("'a:0-3,9-4' runs backwards. Write the smaller channel first: 4-9.")):
+    with pytest.raises(BadAddress, match=r"'a:0-3,9-4' runs backwards\. Write the smaller channel first: 4-9\."):
         UnitRange.parse("a:0-3,9-4")
 
 
@@ -94,7 +97,9 @@ def test_texts_that_name_all() -> None:
     assert UnitRange.parse("conv:007").spans == ((7, 7),)
 
 
-@pytest.mark.parametrize("wrong", [("a:b", 1, None), ("", 1, None), ("a", -1, None), ("a", 1, (0, -1)), ("a@", 1, None)])
+@pytest.mark.parametrize(
+    "wrong", [("a:b", 1, None), ("", 1, None), ("a", -1, None), ("a", 1, (0, -1)), ("a@", 1, None)]
+)
 def test_what_has_no_address_cannot_be_made(wrong: tuple) -> None:
     with pytest.raises(BadAddress, match="cannot be the address of a unit"):
         Unit(*wrong)

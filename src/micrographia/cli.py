@@ -10,10 +10,14 @@ import typer
 
 from micrographia import console
 from micrographia.commands.bake import bake
+from micrographia.commands.branches import branches
 from micrographia.commands.layers import layers
 from micrographia.commands.models import models
 from micrographia.commands.observe import observe
+from micrographia.commands.svd import svd
 from micrographia.commands.train import train
+from micrographia.commands.vis import vis
+from micrographia.commands.weights import weights
 from micrographia.errors import MicrographiaError
 
 app = typer.Typer(
@@ -27,7 +31,7 @@ app = typer.Typer(
 
 STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
 
-for command in (observe, models, layers, bake, train):
+for command in (observe, vis, models, layers, weights, svd, branches, bake, train):
     app.command()(command)
 
 

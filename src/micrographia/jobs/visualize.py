@@ -1,4 +1,4 @@
-"""visualize(graph, units, wanted, folder): a picture file for each unit, with its making inside, and a contact sheet."""
+"""visualize(graph, units, wanted, folder): a picture file for each unit, that says how it was made, and a sheet."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def visualize(
     >>> visualize(graph, graph.units("mixed3b:0-31"), Visualization(), Path("vis"))  # doctest: +SKIP
     """
     quality = quality_of(wanted.quality)
-    device_of(wanted.device), type_of(wanted.precision)
+    device_of(wanted.device)
+    type_of(wanted.precision)
     made = _made(graph, asdict(wanted) | {"quality": asdict(quality)}, wanted.seed)
     files = {unit: _file(unit) for unit in units}
     records: dict[Unit, dict[str, Any]] = {}

@@ -12,7 +12,7 @@ from micrographia.model.ops import out_of_place
 
 
 class _Value(fx.Proxy):
-    """A value in a recorded forward pass. torch.fx takes x += y for x = x + y, although others may read x afterwards."""
+    """A value in a recorded forward pass. torch.fx takes x += y for x = x + y, though others may read x later."""
 
     def __iadd__(self, other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})

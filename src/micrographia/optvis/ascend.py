@@ -19,7 +19,7 @@ FORGET_MEAN, FORGET_SQUARE, TINY = 0.9, 0.99, 1e-12
 class Climb:
     """What an ascent leaves behind: the numbers, the steps each picture took, its course, and whether it ever moved."""
 
-    numbers: Float[Tensor, batch * shape]
+    numbers: Float[Tensor, "batch ..."]
     steps: Int[Tensor, " batch"]
     course: Float[Tensor, "step batch"]
     moved: Tensor
@@ -27,7 +27,7 @@ class Climb:
 
 def ascend(
     objective: Callable[[Tensor, int], Float[Tensor, " batch"]],
-    start: Float[Tensor, batch * shape],
+    start: Float[Tensor, "batch ..."],
     quality: Quality,
 ) -> Climb:
     """Maximise objective(numbers, step), one value per picture, by Adam (Kingma and Ba 2015) with a falling rate.
@@ -70,6 +70,35 @@ def ascend(
         if bool((clock >= quality.steps).all()):
             break
     return Climb(numbers, taken, torch.stack(course), moved)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Plain ascent by the gradient over its root mean square: steps of one size, no momentum.
+
+    Chollet, "Deep Learning with Python" (2017), section 5.4.2.
+    """
+
+    steps: int = 40
+    rate: float = 1.0
+
+    def __call__(
+        self, objective: Callable[[Tensor, int], Float[Tensor, " batch"]], start: Float[Tensor, "batch ..."]
+    ) -> Climb:
+        """Maximise objective(numbers, step), one value per picture."""
+        numbers = start.clone()
+        moved = torch.zeros(len(numbers), dtype=torch.bool, device=numbers.device)
+        course = []
+        for step in range(self.steps):
+            numbers.requires_grad_(True)
+            values = objective(numbers, step)
+            (gradient,) = torch.autograd.grad(values.sum(), numbers)
+            numbers = numbers.detach()
+            course.append(values.detach())
+            moved |= gradient.flatten(1).any(1)
+            spread = gradient.square().flatten(1).mean(1).sqrt().view(-1, *[1] * (numbers.ndim - 1))
+            numbers.add_(gradient / (spread + 1e-5) * self.rate)
+        return Climb(numbers, torch.full_like(moved, self.steps, dtype=torch.int64), torch.stack(course), moved)
 
 
 def _rates(quality: Quality) -> Float[Tensor, " steps"]:

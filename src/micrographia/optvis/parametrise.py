@@ -38,6 +38,18 @@ class Parametrisation(Protocol):
         ...
 
 
+class Plain(Parametrisation, Protocol):
+    """A parametrisation with one stack of numbers per channel, which others can be built on."""
+
+    def shape(self, size: Extent) -> tuple[int, ...]:
+        """What the numbers of one channel look like."""
+        ...
+
+    def plain(self, numbers: Tensor, size: Extent) -> Float[Tensor, "batch channel height width"]:
+        """The pictures before colour and squashing."""
+        ...
+
+
 def squash(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A sigmoid of square roots, (1 + u / sqrt(1 + u^2)) / 2 with u = x / 2: the logistic's slope, slower to saturate.
 
@@ -48,11 +60,27 @@ def squash(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return u * (u * u + 1).rsqrt() * 0.5 + 0.5 if x.device.type != "cpu" else u / (u * u + 1).sqrt() * 0.5 + 0.5
 
 
+def unsquash(y: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The inverse of `squash`, for values between 0 and 1.
+
+    >>> unsquash(squash(torch.tensor([3.0])))
+    tensor([3.0000])
+    """
+    s = y * 2 - 1
+    return 2 * s / ((1 - s) * (1 + s)).sqrt()
+
+
 def recolour(x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
     """From decorrelated colour axes to R, G, B."""
     axes = torch.tensor(COLOUR_AXES, dtype=x.dtype, device=x.device)
     columns = [axes[:, i, None, None] for i in range(3)]
     return x[:, 0:1] * columns[0] + x[:, 1:2] * columns[1] + x[:, 2:3] * columns[2]
+
+
+def decolour(x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    """From R, G, B to decorrelated colour axes: the inverse of `recolour`."""
+    inverse = torch.linalg.inv(torch.tensor(COLOUR_AXES, dtype=torch.float64)).to(x)
+    return torch.einsum("ij,bjhw->bihw", inverse, x)
 
 
 def frequencies(size: Extent, dtype: torch.dtype = torch.float32) -> Float[Tensor, "height columns"]:
@@ -98,33 +126,76 @@ def limited(
     return x * (contrast / spread.clamp(min=contrast))
 
 
+def finished(
+    plain: Float[Tensor, "batch channel height width"], contrast: float | None = None, logistic: bool = False
+) -> Float[Tensor, "batch channel height width"]:
+    """Values 0..1 of decorrelated, unbounded ones: colour (for three channels), contrast, squashing."""
+    coloured = recolour(plain) if plain.shape[1] == 3 else plain
+    coloured = coloured if contrast is None else limited(coloured, contrast)
+    return torch.sigmoid(coloured) if logistic else squash(coloured)
+
+
+def unfinished(
+    pictures: Float[Tensor, "batch channel height width"], logistic: bool = False
+) -> Float[Tensor, "batch channel height width"]:
+    """The inverse of `finished` without contrast, of values kept within 0.01 of black and white."""
+    inside = pictures.clamp(0.01, 0.99)
+    coloured = torch.logit(inside) if logistic else unsquash(inside)
+    return decolour(coloured) if pictures.shape[1] == 3 else coloured
+
+
 @dataclass(frozen=True)
 class Fourier:
     """A spectrum with decorrelated colour, scaled so that equal steps move every scale of a 1/f picture equally.
 
     Coefficients are divided by max(f, 1 / longest side) ** decay; `deviation` is that of the first random numbers and
-    `gain` scales the result before squashing (Olah, Mordvintsev and Schubert, "Feature Visualization", 2017).
+    `gain` scales the result before squashing, by `squash` or by the logistic function (Olah, Mordvintsev and Schubert,
+    "Feature Visualization", 2017).
     """
 
     decay: float = 1.25
     deviation: float = 0.01
     gain: float = 0.25
     contrast: float | None = 1.2
+    logistic: bool = False
 
     def start(
         self, size: Extent, channels: int, generator: torch.Generator
     ) -> Float[Tensor, "channel 2 height columns"]:
         """Gaussian real and imaginary parts."""
-        shape = (channels, 2, size[0], size[1] // 2 + 1)
-        return torch.randn(shape, generator=generator) * self.deviation
+        return torch.randn((channels, *self.shape(size)), generator=generator) * self.deviation
+
+    def shape(self, size: Extent) -> tuple[int, ...]:
+        """What the numbers of one channel look like."""
+        return (2, size[0], size[1] // 2 + 1)
+
+    def plain(
+        self, numbers: Float[Tensor, "batch channel 2 height columns"], size: Extent
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The pictures before colour and squashing."""
+        scale = self._scale(size).to(numbers)
+        spectrum = torch.complex(numbers[:, :, 0] * scale, numbers[:, :, 1] * scale)
+        return torch.fft.irfft2(spectrum, s=size)
 
     def __call__(
         self, numbers: Float[Tensor, "batch channel 2 height columns"], size: Extent
     ) -> Float[Tensor, "batch channel height width"]:
         """Pictures of a batch of spectra."""
+        return finished(self.plain(numbers, size), self.contrast, self.logistic)
+
+    def invert(
+        self, pictures: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel 2 height columns"]:
+        """The numbers of given pictures, whose values are kept within 0.01 of black and white; without `contrast`."""
+        plain = unfinished(pictures, self.logistic)
+        size = pictures.shape[2], pictures.shape[3]
+        spectrum = torch.fft.rfft2(plain) / self._scale(size).to(plain)
+        return torch.stack([spectrum.real, spectrum.imag], 2)
+
+    def _scale(self, size: Extent) -> Float[Tensor, "height columns"]:
         scale = frequencies(size, torch.float64).clamp(min=1 / max(size)) ** -self.decay
-        scale = (scale * (self.gain * (size[0] * size[1]) ** 0.5)).to(numbers)
-        spectrum = torch.complex(numbers[:, :, 0] * scale, numbers[:, :, 1] * scale)
-        picture = torch.fft.irfft2(spectrum, s=size)
-        picture = recolour(picture) if picture.shape[1] == 3 else picture
-        return squash(picture if self.contrast is None else limited(picture, self.contrast))
+        return scale * (self.gain * (size[0] * size[1]) ** 0.5)
+
+
+# the settings of Lucid's fft_image with decorrelated colour and sigmoid, number for number
+LUCID = Fourier(decay=1.0, deviation=0.01, gain=0.25, contrast=None, logistic=True)

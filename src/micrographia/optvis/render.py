@@ -20,12 +20,14 @@ from torch import Tensor
 from micrographia.errors import BadValue
 from micrographia.model.card import normalise
 from micrographia.model.graph import LayerGraph
+from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
+from micrographia.optvis.judge import judged
 from micrographia.optvis.network import Network, Place, network, place, with_type
-from micrographia.optvis.parametrise import Fourier, Parametrisation, frequencies
+from micrographia.optvis.parametrise import Fourier, Parametrisation
 from micrographia.optvis.precision import AS_GOOD, bfloat16_pays, device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
-from micrographia.optvis.transform import Warp, warp
+from micrographia.optvis.transform import Warp, default_warp, middle, warp
 from micrographia.unit import Unit
 
 # pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
@@ -225,9 +227,9 @@ def _batch(
     _check_finite(climb.course, units, job)
     with torch.no_grad():
         pictures = job.parametrisation(climb.numbers, canvas)
-        pictures = _middle(pictures, window)
-        reached = _judged(judge, pictures, channels, card)
-        flat = _judged(judge, torch.full_like(pictures, 0.5), channels, card)
+        pictures = middle(pictures, window)
+        reached = judged(judge, pictures, channels, card)
+        flat = judged(judge, torch.full_like(pictures, 0.5), channels, card)
     dead = ~climb.moved | ((reached <= 0) if judge.rectified else (reached <= flat))
     settings = _settings(job, climber, transform, canvas)
     results = []
@@ -236,22 +238,10 @@ def _batch(
         is_dead = bool(dead[lane])
         picture = torch.full_like(picture, 0.5) if is_dead else picture
         height = max(float(reached[lane]), 0.0) if judge.rectified else float(reached[lane])
-        numbers = {"flat": float(flat[lane]), **_appearance(picture)}
+        numbers = {"flat": float(flat[lane]), **appearance(picture)}
         image = picture.permute(1, 2, 0).float().cpu().contiguous().numpy()
         results.append(Rendered(unit, image, height, is_dead, int(climb.steps[lane]), settings, numbers))
     return results
-
-
-def _middle(pictures: Tensor, window: tuple[int, int]) -> Tensor:
-    top, left = [(n - m) // 2 for n, m in zip(pictures.shape[2:], window, strict=True)]
-    return pictures[:, :, top : top + window[0], left : left + window[1]]
-
-
-def default_warp(window: tuple[int, int]) -> Warp:
-    """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees."""
-    longest = max(window)
-    calm = min(1.0, longest / 56)
-    return Warp(jitter=min(8.0, longest / 14), scale=0.1 * calm, rotate=10.0 * calm)
 
 
 def unit_seed(seed: int, layer: str, unit: Unit) -> int:
@@ -265,21 +255,6 @@ def _chosen(values: Tensor, channels: Tensor) -> Tensor:
     lanes = torch.arange(len(channels), device=channels.device)
     own = values[lanes, channels]
     return own if own.ndim == 1 else torch.stack([each.mean() for each in own])
-
-
-def _judged(
-    judge: Network, pictures: Float[Tensor, "batch channel height width"], channels: Tensor, card: Any
-) -> Tensor:
-    """The activations on the pictures as they are, in the middle of plain grey where the network sees more."""
-    window = _window(judge)
-    if window != tuple(pictures.shape[2:]):
-        canvas = torch.full((*pictures.shape[:2], *window), 0.5, dtype=pictures.dtype, device=pictures.device)
-        top, left = [(n - m) // 2 for n, m in zip(window, pictures.shape[2:], strict=True)]
-        canvas[:, :, top : top + pictures.shape[2], left : left + pictures.shape[3]] = pictures
-        pictures = canvas
-    values = judge(normalise(pictures, card))
-    own = values[torch.arange(len(channels), device=channels.device), channels]
-    return own if own.ndim == 1 else own.flatten(1).amax(1)
 
 
 def _check_reached(values: Tensor, layer: str) -> None:
@@ -299,21 +274,13 @@ def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _
             )
 
 
-def _appearance(picture: Float[Tensor, "channel height width"]) -> dict[str, float]:
-    extreme = ((picture < 0.02) | (picture > 0.98)).double().mean()
-    power = torch.fft.rfft2((picture - picture.mean((1, 2), keepdim=True)).double()).abs().square().sum(0).cpu()
-    fine = frequencies((picture.shape[1], picture.shape[2]), torch.float64) > 0.25
-    total = power.sum()
-    return {"saturated": float(extreme), "grain": float(power[fine].sum() / total) if total > 0 else 0.0}
-
-
 def _settings(job: _Job, climber: Network, transform: Warp, canvas: tuple[int, int]) -> dict[str, Any]:
     return {
         "network": job.graph.card.name,
         "fingerprint": job.graph.fingerprint,
         "objective": job.objective,
         "quality": asdict(job.quality),
-        "parametrisation": {"kind": type(job.parametrisation).__name__, **vars(job.parametrisation)},
+        "parametrisation": repr(job.parametrisation),
         "transform": asdict(transform),
         "canvas": list(canvas),
         "redirected_steps": REDIRECTED_STEPS,

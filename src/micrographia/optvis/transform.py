@@ -41,6 +41,24 @@ class Warp:
         return _smooth(size[0], size[0] + room), _smooth(size[1], size[1] + room)
 
 
+STILL = Warp(jitter=0.0, scale=0.0, rotate=0.0)
+
+
+def default_warp(window: Extent) -> Warp:
+    """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees."""
+    longest = max(window)
+    calm = min(1.0, longest / 56)
+    return Warp(jitter=min(8.0, longest / 14), scale=0.1 * calm, rotate=10.0 * calm)
+
+
+def middle(
+    pictures: Float[Tensor, "batch channel tall wide"], window: Extent
+) -> Float[Tensor, "batch channel height width"]:
+    """The central window of each picture: what is left of it when nothing is transformed."""
+    top, left = [(n - m) // 2 for n, m in zip(pictures.shape[2:], window, strict=True)]
+    return pictures[:, :, top : top + window[0], left : left + window[1]]
+
+
 def _smooth(start: int, least: float) -> int:
     length = start
     while length < least or not _is_smooth(length):

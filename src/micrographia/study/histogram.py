@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 _FINEST = -40  # 2**-40: below this, values count as equal
+_FINE = 2.0**52
 _BLOCK = 1 << 20  # values put into bins at a time, which bounds the memory
 
 
@@ -86,6 +87,8 @@ def _exponent(low: np.ndarray, high: np.ndarray, bins: int, least: np.ndarray) -
     while True:
         width = np.exp2(exponent.astype(np.float64))
         wide = np.floor(high / width) - np.floor(low / width) >= bins
+        # bins finer than the values' own digits would number more than an integer can count
+        wide |= np.maximum(np.abs(low), np.abs(high)) / width >= _FINE
         if not wide.any():
             return exponent
         exponent = exponent + wide

@@ -120,7 +120,8 @@ def augmented(
         batch = np.empty((len(chosen), px, px, 3), np.uint8)
         for row, index in enumerate(chosen):
             image = pictures.images[index]
-            box = crop_box(rng, *image.size, recipe.area)
+            width, height = image.size
+            box = crop_box(rng, width, height, recipe.area)
             crop = np.asarray(image.resize((px, px), Image.Resampling.BILINEAR, box=box))
             batch[row] = crop[:, ::-1] if rng.random() < 0.5 else crop
         images = recoloured(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255, recipe.colour, rng)
