@@ -1,0 +1,204 @@
+"""Branch specialisation of a layer: scores of its units from their weights, or given labels, branch by branch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from micrographia.console import Stages, silent
+from micrographia.errors import BadValue, suggest
+from micrographia.model.graph import Layer, LayerGraph
+from micrographia.model.redraw import convolutions_between, redrawn
+from micrographia.study.branches import Families, branch_of, families, scores
+from micrographia.study.null import Finding
+from micrographia.study.traits import grating_frequencies, spectral_traits
+from micrographia.study.weights import expanded
+
+PUBLISHED = "published"
+"""The name of the labels of Olah et al., Early Vision (Distill 2020), for InceptionV1 as it was published first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Specialisation:
+    """What was found of a layer's branches: findings of scores, and of families where there were labels."""
+
+    layer: str
+    branches: dict[str, tuple[int, int]]
+    scores: tuple[Finding, ...]
+    families: Families | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `branches --json` prints them."""
+        return {
+            "layer": self.layer,
+            "branches": [{"name": name, "first": a, "last": b} for name, (a, b) in self.branches.items()],
+            "scores": [each.to_json() for each in self.scores],
+            "families": None if self.families is None else self.families.to_json(),
+        }
+
+
+def specialisation(
+    graph: LayerGraph, name: str, labels: str = "", trials: int = 199, seed: int = 0, stages: Stages = silent
+) -> Specialisation:
+    """Whether the branches of a layer specialise: in scores of their units, or, if given, in the families of `labels`.
+
+    Scores are colour, frequency and orientation of the expanded weights to the picture, held also against `trials`
+    networks in which the weights of this block are dealt out anew. `labels` is a file (see `read_labels`) or
+    'published'. Raises BadAddress, and BadValue for a layer of one branch and for labels that do not fit.
+
+    >>> specialisation(graph, "mixed3a").scores[0].what  # doctest: +SKIP
+    'colour in mixed3a_1x1'
+    """
+    layer = graph.layer(name)
+    if not layer.branches:
+        known = [each.name for each in graph.visible() if each.branches and each.op != "add"]
+        raise BadValue(
+            f"{layer.name} has one path only. "
+            + (f"Layers with branches: {', '.join(known)}." if known else "This network has no branches to compare.")
+        )
+    spans = {each.name: (each.first, each.last) for each in layer.branches}
+    owner = branch_of(spans, layer.channels)
+    if labels:
+        given = read_labels(labels, layer.name, layer.channels)
+        return Specialisation(layer.name, spans, (), families(given, owner, list(spans), seed=seed), ())
+    source = _source(graph, layer)
+    measure = _measure(graph, source, layer.name)
+    values = {kind: each for kind, each in measure(graph).items() if np.isfinite(each).any()}
+    modules = convolutions_between(graph, source, layer.name)
+    notes = [
+        f"Scores from expanded weights; the weights from {source} to {layer.name} were dealt out anew for the null."
+    ]
+    others = None
+    if modules and trials:
+        advance = stages("networks dealt out anew", trials)
+        drawn = []
+        for trial in range(trials):
+            drawn.append(measure(redrawn(graph, modules, seed + trial)))
+            advance(1)
+        others = {kind: np.stack([each[kind] for each in drawn]) for kind in values}
+    else:
+        notes = ["Held against exchanged units only: differences may come from how the branches are built."]
+    return Specialisation(layer.name, spans, scores(values, owner, list(spans), others, seed=seed), None, tuple(notes))
+
+
+def _source(graph: LayerGraph, layer: Layer) -> str:
+    """The one layer that all branches read."""
+    if layer.op != "concat":
+        return layer.parents[0]
+    above = [graph.layer(each.layers[0]).parents for each in layer.branches if each.layers]
+    common = set(above[0]).intersection(*above[1:]) if len(above) == len(layer.branches) else set()
+    if len(common) != 1:
+        raise BadValue(f"The branches of {layer.name} do not start from one layer. Give labels: --labels FILE.")
+    return common.pop()
+
+
+def _measure(
+    graph: LayerGraph, source: str, layer: str
+) -> Callable[[LayerGraph], dict[str, Float[np.ndarray, " unit"]]]:
+    """A function from a network, with any weights after `source`, to the scores of the layer's units.
+
+    Expanded kernels may be hundreds of px wide; their responses to some gratings are enough, and are products of the
+    responses up to `source` (computed once) and from there.
+    """
+    picture = next(each.name for each in graph.layers.values() if each.op == "input")
+    field = graph.layer(layer).receptive_field or graph.card.size
+    rows, columns = grating_frequencies(1 / (2 * max(field)))
+    colours = np.diag(graph.card.scale / np.array(graph.card.std, np.float64)).astype(complex)
+    before: Complex[np.ndarray, "frequency unit colour"] = np.broadcast_to(colours, (len(rows), *colours.shape))
+    step = (1.0, 1.0)
+    if source != picture:
+        first = expanded(graph, picture, source)
+        before = _response(first.kernels, (1.0, 1.0), rows, columns) @ colours
+        if first.stride is None:
+            raise BadValue(f"{source} reads the whole picture. Choose a layer of maps.")
+        step = (float(first.stride[0]), float(first.stride[1]))
+
+    def measure(other: LayerGraph) -> dict[str, Float[np.ndarray, " unit"]]:
+        after = _response(expanded(other, source, layer).kernels, step, rows, columns)
+        return spectral_traits((after @ before).transpose(1, 2, 0), rows, columns)
+
+    return measure
+
+
+def _response(
+    kernels: Float[np.ndarray, "out in height width"],
+    step: tuple[float, float],
+    rows: Float[np.ndarray, " frequency"],
+    columns: Float[np.ndarray, " frequency"],
+) -> Complex[np.ndarray, "frequency out in"]:
+    """What kernels whose taps are `step` px apart make of gratings."""
+    out, inputs, height, width = kernels.shape
+    y, x = (np.arange(extent) * each for extent, each in zip((height, width), step, strict=True))
+    along = [np.exp(-2j * np.pi * np.outer(f, at)).astype(np.complex64) for f, at in ((rows, y), (columns, x))]
+    waves = (along[0][:, :, None] * along[1][:, None, :]).reshape(len(rows), -1)
+    flat = kernels.reshape(out * inputs, height * width).astype(np.float32)
+    return (waves @ flat.T).reshape(len(rows), out, inputs)
+
+
+def read_labels(path: str, layer: str, channels: int) -> list[str]:
+    """One label for each unit of a layer, from a JSON or CSV file, or the published ones by the name 'published'.
+
+    JSON is {family: [channels]}, or {layer: {family: [channels]}}, also under the key "layers"; CSV has lines of unit
+    and family, a unit being a channel or an address like mixed3b:379. Raises BadValue for a file that cannot be read,
+    and for units that are missing, doubled or of another layer.
+
+    >>> read_labels("published", "mixed3b", 480)[379]
+    'Curves'
+    """
+    try:
+        text = (files("micrographia.study") / "families.json" if path == PUBLISHED else Path(path)).read_text()
+        pairs = _from_csv(text, layer) if path.lower().endswith(".csv") else _from_json(text, layer)
+    except (ValueError, AttributeError, TypeError, IndexError) as error:
+        raise BadValue(
+            f'{path} holds no labels that can be read ({error}). Write JSON like {{"curves": [3, 5]}}, '
+            "or CSV with lines like 3,curves."
+        ) from error
+    count = Counter(unit for unit, _ in pairs)
+    doubled = sorted(unit for unit, times in count.items() if times > 1)
+    outside = sorted(unit for unit in count if not 0 <= unit < channels)
+    missing = sorted(set(range(channels)) - set(count))
+    for units, what in (
+        (outside, f"are not among its {channels}"),
+        (doubled, "have two labels"),
+        (missing, "have none"),
+    ):
+        if units:
+            shown = ", ".join(map(str, units[:5])) + (f" and {len(units) - 5} more" if len(units) > 5 else "")
+            raise BadValue(f"Of the units of {layer}, {shown} {what} in {path}. Give each unit one label.")
+    labels = dict(pairs)
+    return [labels[unit] for unit in range(channels)]
+
+
+def _from_json(text: str, layer: str) -> list[tuple[int, str]]:
+    body = json.loads(text)
+    body = body.get("layers", body)
+    if all(isinstance(each, dict) for each in body.values()):
+        if layer not in body:
+            raise BadValue(f"The labels are not about {layer}. They are about {suggest(layer, body)}.")
+        body = body[layer]
+    return [(int(unit), str(family)) for family, units in body.items() for unit in units]
+
+
+def _from_csv(text: str, layer: str) -> list[tuple[int, str]]:
+    pairs: list[tuple[int, str]] = []
+    for line in csv.reader(io.StringIO(text)):
+        if not line:
+            continue
+        owner, colon, unit = line[0].strip().rpartition(":")
+        if colon and owner != layer:
+            raise BadValue(f"'{line[0]}' is no unit of {layer}. Give labels of this layer only.")
+        if not unit.isdigit() and not pairs:
+            continue  # the head of the table
+        pairs.append((int(unit), line[1].strip()))
+    return pairs

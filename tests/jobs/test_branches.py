@@ -1,0 +1,144 @@
+"""`branches` from labels and from weights, on networks of the tests and a bundled one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from micrographia.cli import run
+from micrographia.errors import BadValue
+from micrographia.jobs.branches import _measure, read_labels, specialisation
+from micrographia.jobs.choose import open_network
+from micrographia.jobs.looks import looks
+from micrographia.model.card import Card
+from micrographia.model.graph import LayerGraph
+from micrographia.model.trace import trace
+from tests.networks import seeded
+
+
+class Two(nn.Module):
+    """Two branches of different build on one stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 11, 5, stride=2, padding=2)
+        self.wide = nn.Conv2d(11, 17, 1)
+        self.narrow = nn.Conv2d(11, 2, 1)
+        self.large = nn.Conv2d(2, 13, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        return torch.cat([self.wide(x), self.large(torch.relu(self.narrow(x)))], 1)
+
+
+def graph_of(model: nn.Module) -> LayerGraph:
+    return trace(model, Card("test", size=(31, 37)))
+
+
+def test_the_scores_are_those_of_the_expanded_kernels() -> None:
+    graph = graph_of(seeded(Two))
+    found = _measure(graph, "stem", "concat")(graph)
+    whole = looks(graph, "concat").traits
+    for trait in ("colour", "frequency", "orientation"):
+        # the kernels' own spectrum is sampled evenly, the gratings in equal ratios
+        assert np.corrcoef(found[trait], whole[trait])[0, 1] > 0.95
+
+
+def test_random_weights_show_nothing_beyond_the_stated_rate() -> None:
+    p, held = [], 0
+    for seed in range(8):
+        found = specialisation(graph_of(seeded(Two, seed)), "concat", trials=39, seed=100 * seed)
+        p += [each.p for each in found.scores]
+        held += any(each.holds() for each in found.scores)
+    assert len(p) == 8 * 2 * 3
+    # the two branches mirror each other: 24 separate tests, of which 2.4 are expected, and 7 or more 1 time in 100
+    assert np.mean(np.array(p) <= 0.1) < 7 / 24
+    assert held < 3
+
+
+def test_a_branch_made_for_colour_is_found() -> None:
+    model = seeded(Two)
+    with torch.no_grad():
+        model.stem.weight[:6] = model.stem.weight[:6].mean(1, keepdim=True)  # six grey units
+        model.stem.weight[6:] -= model.stem.weight[6:].mean(1, keepdim=True)  # five of pure colour
+        model.wide.weight[:, 6:] = 0
+        model.narrow.weight[:, :6] = 0
+    found = specialisation(graph_of(model), "concat", trials=199)
+    best = {each.what: each for each in found.scores}
+    assert best["colour in large"].effect == 1
+    assert best["colour in large"].holds()
+    assert best["colour in wide"].effect == -1
+
+
+def test_without_redrawn_weights_the_null_says_so() -> None:
+    found = specialisation(graph_of(seeded(Two)), "concat", trials=0)
+    assert {each.null for each in found.scores} == {"units exchanged"}
+    assert "may come from how the branches are built" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["labels.json", "nested.json", "labels.csv"])
+def test_labels_are_read_from_every_form(name: str, tmp_path: Path) -> None:
+    families = {"curves": [0, 3], "lines": [1, 2, 4]}
+    path = tmp_path / name
+    if name.endswith("json"):
+        path.write_text(json.dumps(families if name == "labels.json" else {"layers": {"cat": families, "stem": {}}}))
+    else:
+        path.write_text("unit,family\ncat:0,curves\n3,curves\n\n1,lines\n2,lines\ncat:4,lines\n")
+    assert read_labels(str(path), "cat", 5) == ["curves", "lines", "lines", "curves", "lines"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.json", '{"a": [0, 1], "b": [1, 2]}', "1 have two labels"),
+        ("a.json", '{"a": [0, 1]}', "2 have none"),
+        ("a.json", '{"a": [0, 1, 2, 9]}', "9 are not among its 3"),
+        ("a.json", '{"mixed3a": {"a": [0]}}', "labels are not about cat"),
+        ("a.json", "{", "holds no labels that can be read"),
+        ("a.json", "[1]", "holds no labels that can be read"),
+        ("a.csv", "0,a\nother:1,b", "'other:1' is no unit of cat"),
+        ("a.csv", "0,a\nx,b", "holds no labels that can be read"),
+        ("a.csv", "0\n1\n2", "holds no labels that can be read"),
+    ],
+)
+def test_labels_that_do_not_fit_are_a_sentence(name: str, text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadValue, match=sentence):
+        read_labels(str(tmp_path / name), "cat", 3)
+
+
+def test_the_published_labels_belong_to_the_network_s_size() -> None:
+    assert read_labels("published", "mixed3b", 480)[379] == "Curves"
+    with pytest.raises(BadValue, match="are not among its 176 in published"):
+        read_labels("published", "mixed3a", 176)
+
+
+def test_the_command_finds_families_of_a_label_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = open_network("mini-inception")
+    spans = {b.name: range(b.first, b.last + 1) for b in graph.layer("mixed3a").branches}
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({f"family of {name}": list(units) for name, units in spans.items()}))
+    assert run(["branches", "mini-inception", "mixed3a", "--labels", str(path), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert np.diag(plain["families"]["table"]).tolist() == [len(units) for units in spans.values()]
+    assert plain["families"]["mutual_information"]["p"] == pytest.approx(1e-4)
+    assert run(["branches", "mini-inception", "mixed3a", "--labels", str(path)]) == 0
+    assert "Mutual information" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["mini-inception", "conv2d0"], "conv2d0 has one path only. Layers with branches: mixed3a"),
+        (["mini-vgg", "conv1_1"], "has no branches to compare"),
+        (["mini-inception", "mixed3a", "--labels", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_wrong_input_is_a_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["branches", *words]) == 2
+    assert sentence in capsys.readouterr().err
