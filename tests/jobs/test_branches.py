@@ -46,7 +46,7 @@ def test_the_scores_are_those_of_the_expanded_kernels() -> None:
     whole = looks(graph, "concat").traits
     for trait in ("colour", "frequency", "orientation"):
         # the kernels' own spectrum is sampled evenly, the gratings in equal ratios
-        assert np.corrcoef(found[trait], whole[trait])[0, 1] > 0.95
+        assert np.corrcoef(found[trait], whole[trait])[0, 1] > 0.9
 
 
 def test_random_weights_show_nothing_beyond_the_stated_rate() -> None:
