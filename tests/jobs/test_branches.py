@@ -14,10 +14,11 @@ from micrographia.cli import run
 from micrographia.errors import BadValue
 from micrographia.jobs.branches import _measure, read_labels, specialisation
 from micrographia.jobs.choose import open_network
-from micrographia.jobs.looks import looks
 from micrographia.model.card import Card
 from micrographia.model.graph import LayerGraph
 from micrographia.model.trace import trace
+from micrographia.study.traits import colour_index, grating_frequencies, spectral_traits
+from micrographia.study.weights import expanded
 from tests.networks import seeded
 
 
@@ -40,13 +41,20 @@ def graph_of(model: nn.Module) -> LayerGraph:
     return trace(model, Card("test", size=(31, 37)))
 
 
-def test_the_scores_are_those_of_the_expanded_kernels() -> None:
+def test_the_scores_are_those_of_the_whole_expanded_kernels() -> None:
     graph = graph_of(seeded(Two))
     found = _measure(graph, "stem", "concat")(graph)
-    whole = looks(graph, "concat").traits
+    kernels = expanded(graph, "input", "concat").kernels / np.array(graph.card.std)[:, None, None]
+    field = graph.layer("concat").receptive_field
+    assert field is not None
+    rows, columns = grating_frequencies(1 / (2 * max(field)))
+    y, x = np.mgrid[: kernels.shape[2], : kernels.shape[3]]
+    waves = np.exp(-2j * np.pi * (rows[:, None, None] * y + columns[:, None, None] * x))
+    whole = spectral_traits(np.einsum("uchw,fhw->ucf", kernels, waves), rows, columns)
     for trait in ("colour", "frequency", "orientation"):
-        # the kernels' own spectrum is sampled evenly, the gratings in equal ratios
-        assert np.corrcoef(found[trait], whole[trait])[0, 1] > 0.9
+        assert found[trait] == pytest.approx(whole[trait], rel=1e-4)
+    # colour is an energy of the whole spectrum, which the gratings sample
+    assert np.corrcoef(found["colour"], colour_index(kernels))[0, 1] > 0.9
 
 
 def test_random_weights_show_nothing_beyond_the_stated_rate() -> None:
