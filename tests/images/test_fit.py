@@ -21,13 +21,13 @@ def test_the_frame_is_covered_and_the_short_side_kept(
     (across, down), left, top = module._frame((width, height), short, (rows, columns))
     assert 0 <= left <= across - columns
     assert 0 <= top <= down - rows
-    assert min(across, down) == short or across == columns or down == rows
+    assert min(across, down) == min(short, width, height) or across == columns or down == rows
     assert abs(2 * left + columns - across) <= 1
     assert abs(2 * top + rows - down) <= 1
     assert fit(Image.new("RGB", (width, height), (9, 8, 7)), short, (rows, columns)).shape == (3, rows, columns)
 
 
-@pytest.mark.parametrize(("width", "height"), [(640, 479), (101, 211), (256, 256), (257, 1031), (1999, 333)])
+@pytest.mark.parametrize(("width", "height"), [(640, 479), (301, 511), (256, 256), (257, 1031), (1999, 333)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_fit_is_the_published_preprocessing(width: int, height: int, interpolation: str) -> None:
     image = noise(width, height)
@@ -46,6 +46,14 @@ def test_fit_leaves_a_picture_of_the_right_size_alone() -> None:
         assert found.dtype == np.uint8
         assert found.flags.c_contiguous
         assert np.array_equal(found.transpose(1, 2, 0), np.asarray(image))
+
+
+def test_a_small_picture_is_enlarged_only_as_far_as_the_crop_needs() -> None:
+    image = noise(241, 233)
+    assert np.array_equal(fit(image, 256, (223, 211)), np.asarray(image).transpose(2, 0, 1)[:, 5:228, 15:226])
+    smaller = noise(101, 211)
+    grown = np.asarray(smaller.resize((211, int(211 * 211 / 101)), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.array_equal(fit(smaller, 256, (223, 211)), grown[:, 108:331])
 
 
 def test_a_crop_larger_than_the_picture_is_filled() -> None:

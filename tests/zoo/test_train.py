@@ -11,8 +11,10 @@ import torch
 
 from micrographia.errors import BadImages, BadStore, BadValue
 from micrographia.images.source import ImageSource, open_source
+from micrographia.model.card import Card, normalise
+from micrographia.zoo.average import averaged
 from micrographia.zoo.recipe import Recipe, augmented, crop_box, decoded, mixed
-from micrographia.zoo.train import class_names, train_network
+from micrographia.zoo.train import class_names, lesson, train_network
 from tests.pictures import write_pictures
 
 TINY = Recipe(epochs=3, batch=4, learning_rate=0.02, sizes=((0.5, 32), (0.5, 48)), bfloat16=False)
@@ -95,11 +97,57 @@ def test_a_resumed_run_ends_in_the_same_weights(source: ImageSource, tmp_path: P
 def test_a_second_cycle_goes_on_from_given_weights_and_says_so(source: ImageSource, tmp_path: Path) -> None:
     one = replace(TINY, epochs=1)
     first = train_network("mini-alexnet", source, source, one, tmp_path / "first")
-    still = replace(one, learning_rate=1e-12, first_decay=0, decay=0)
+    still = replace(one, learning_rate=1e-12, first_decay=0.0, decay=0.0)
     second, card = train_network("mini-alexnet", source, source, still, tmp_path / "second", start=first)
     assert card.training["cycles"] == [1, 1]
     for (name, before), after in zip(first[0].named_parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(after, before, rtol=0, atol=1e-6, msg=name)
+
+
+def test_an_average_of_cycles_lies_between_them_with_norms_of_its_own(source: ImageSource, tmp_path: Path) -> None:
+    one = replace(TINY, epochs=1)
+    first = train_network("mini-inception", source, source, one, tmp_path / "first")
+    raw, _ = train_network("mini-inception", source, source, one, tmp_path / "second", start=first)
+    mean, card = train_network("mini-inception", source, source, one, tmp_path / "second", start=first, average=True)
+    assert card.training["averaged"]
+    assert card.training["cycles"] == [1, 1]
+    for (name, a), b, c in zip(first[0].named_parameters(), raw.parameters(), mean.parameters(), strict=True):
+        torch.testing.assert_close(c, (a + b) / 2, rtol=1e-6, atol=1e-7, msg=name)
+    # each batch norm of the first layer sees what it says: zero mean and unit variance of what it hands on
+    plain_mean = (first[0].state_dict()["conv2d0.bn.running_mean"] + raw.state_dict()["conv2d0.bn.running_mean"]) / 2
+    assert not torch.allclose(mean.state_dict()["conv2d0.bn.running_mean"], plain_mean)
+
+
+def test_an_average_weighs_every_cycle_alike() -> None:
+    first, second = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    third = averaged(first, second, 1 / 3, [])
+    torch.testing.assert_close(third.weight, (2 * first.weight + second.weight) / 3)
+
+
+def test_teachers_give_their_share_of_the_target(source: ImageSource, tmp_path: Path) -> None:
+    teacher = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    teacher(torch.zeros(1, 3, 5, 7))
+    card = Card("teacher", size=(5, 7))
+    images = torch.rand(4, 3, 5, 7)
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(105, 2))
+    expected = (teacher(normalise(images, card)).softmax(1) + other(normalise(images, card)).softmax(1)) / 2
+    torch.testing.assert_close(lesson([(teacher, card), (other, card)], images), expected)
+    assert lesson([], images) is None
+    # a run that was begun with a teacher is not resumed without it
+    pupil = train_network("mini-vgg", source, source, replace(TINY, epochs=1), tmp_path / "a")
+    taught, told = train_network(
+        "mini-vgg", source, source, replace(TINY, epochs=1), tmp_path / "b", teachers=[(pupil[0], pupil[1])]
+    )
+    assert told.training["teachers"] == ["mini-vgg"]
+    assert any(not torch.equal(a, b) for a, b in zip(pupil[0].parameters(), taught.parameters(), strict=True))
+
+
+def test_what_cannot_be_averaged_or_taught_is_refused(source: ImageSource, tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match="nothing to average"):
+        train_network("mini-vgg", source, source, TINY, tmp_path, average=True)
+    stranger = (torch.nn.Linear(1, 1), Card("stranger", labels=("cat", "dog")))
+    with pytest.raises(BadImages, match="stranger"):
+        train_network("mini-vgg", source, source, TINY, tmp_path, teachers=[stranger])
 
 
 def test_another_recipe_s_checkpoint_is_refused(source: ImageSource, tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ Box = tuple[Number, Number, Number, Number]  # left, top, right, bottom px from 
 def fit(
     image: Image.Image, short: int, size: tuple[int, int], interpolation: str = "bilinear"
 ) -> UInt8[np.ndarray, "3 height width"]:
-    """Resize so that the short side is `short` px, antialiased, then crop `size` = (height, width) px at the centre.
+    """Bring the short side down to `short` px, antialiased, then crop `size` = (height, width) px at the centre.
 
-    Where the crop would reach beyond the picture, the picture is resized to cover it: there is never padding. Sides are
-    rounded as in torchvision's Resize and CenterCrop, with which published accuracies are measured. Raises BadValue.
+    A smaller picture is taken as it is, since what is enlarged only gets softer; where the crop would reach beyond it,
+    it is enlarged just enough to cover the crop: there is never padding. Sides are rounded as in torchvision's Resize
+    and CenterCrop, with which published accuracies are measured. Raises BadValue.
 
     >>> fit(Image.new("RGB", (640, 480)), 256, (224, 224)).shape
     (3, 224, 224)
@@ -59,6 +60,7 @@ def _frame(picture: tuple[int, int], short: int, size: tuple[int, int]) -> tuple
     """(width, height) px of the resized picture, and the left and top px of the crop in it."""
     if min(short, *size) < 1:
         raise BadValue(f"A short side of {short} px and a crop of {size} px cannot be made. Give 1 px or more each.")
-    scale = max(Fraction(short, min(picture)), Fraction(size[1], picture[0]), Fraction(size[0], picture[1]))
+    down = min(Fraction(short, min(picture)), Fraction(1))
+    scale = max(down, Fraction(size[1], picture[0]), Fraction(size[0], picture[1]))
     width, height = int(picture[0] * scale), int(picture[1] * scale)
     return (width, height), round((width - size[1]) / 2), round((height - size[0]) / 2)

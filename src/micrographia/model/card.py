@@ -19,8 +19,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Card:
     """Preprocessing, labels and provenance of one set of weights.
 
-    A picture is resized so that its short side is `resize` px, cropped at the centre to `size` (height, width) px,
-    and given as values 0..1 in RGB; the network sees (value * scale - mean) / std, in `order`. `mean` and `std` are in
+    A picture's short side is brought down to `resize` px, its centre of `size` (height, width) px cut out, and given as
+    values 0..1 in RGB; the network sees (value * scale - mean) / std, in `order`. `mean` and `std` are in
     the network's own order and scale.
     """
 

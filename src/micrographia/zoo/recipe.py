@@ -23,7 +23,8 @@ class Recipe:
     `sizes` are (share of the epochs, px): training starts on small pictures, where an epoch is cheap. The first
     layer has a decay of its own, because what its kernels keep of their random start is seen as noise. `area` is the
     range of a crop's share of the picture, `colour` how far brightness, contrast and saturation are changed, `cutmix`
-    the share of the batches in which a rectangle of each picture is taken from another one.
+    the share of the batches in which a rectangle of each picture is taken from another one. `teaching` is the share of
+    the target that teachers give, where there are any.
     """
 
     epochs: int = 60
@@ -37,6 +38,7 @@ class Recipe:
     area: tuple[float, float] = (0.25, 1.0)
     colour: float = 0.3
     cutmix: float = 0.5
+    teaching: float = 0.7
     seed: int = 0
     bfloat16: bool = True
 
@@ -55,6 +57,10 @@ class Recipe:
             return self.learning_rate * (0.02 + 0.98 * progress / self.warmup)
         fall = (progress - self.warmup) / (1 - self.warmup)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * fall))
+
+
+# a further cycle, from weights that have seen small pictures already
+AGAIN = Recipe(epochs=25, learning_rate=0.05, warmup=0.05, sizes=((0.5, 80), (0.5, 96)))
 
 
 @dataclass(frozen=True, eq=False)
