@@ -116,6 +116,20 @@ def test_classes_on_one_axis(baked: Store) -> None:
         assert [zero, low, high, mean] == pytest.approx([0, row["low"], row["high"], row["mean"]], abs=0.002 * top)
 
 
+def test_examples_name_each_photographer_once(empty: Store, made_by: Callable[..., MadeBy]) -> None:
+    crops = [
+        {"picture": f"{name}/{i}", "class": name, "value": 3.0 - i, **({"credit": whose} if whose else {})}
+        for i, (name, whose) in enumerate([("china", "A <b>"), ("lily", "B"), ("china", "A <b>"), ("own", "")])
+    ]
+    strip = draw.encode(np.zeros((5, 20, 3)))
+    put(empty, UNIT, "examples", made_by(), {"tile": 5, "examples": crops}, {}, {"examples.jpg": strip})
+    assert "Photographs: china: A &lt;b&gt;; lily: B." in html_of(empty, "examples")
+    for crop in crops:
+        crop.pop("credit", None)
+    put(empty, UNIT, "examples", made_by(), {"tile": 5, "examples": crops}, {}, {"examples.jpg": strip})
+    assert "Photographs" not in html_of(empty, "examples")
+
+
 def test_examples_cut_the_strip_at_each_crop(baked: Store) -> None:
     html = html_of(baked, "examples")
     assert re.findall(r"object-position:([\d.]+)% 0", html) == ["0", "50", "100"]

@@ -93,6 +93,7 @@ def _bundled() -> ImageSource:
         classes=tuple(paths),
         fingerprint=digest.hexdigest(),
         opening=_Crops(tuple(crops)),
+        credits=tuple(photograph.credit for photograph in PHOTOGRAPHS if photograph.name in paths),
     )
 
 

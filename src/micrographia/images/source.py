@@ -42,6 +42,7 @@ class ImageSource:
     """The pictures at one place: a picture's index is its position in `names`, its class `classes[labels[index]]`.
 
     `opening` is called once for each pass and holds whatever the pass needs open, so passes never disturb each other.
+    `credits` says for each class whose pictures it holds, where that is known.
     """
 
     place: str
@@ -50,6 +51,7 @@ class ImageSource:
     classes: tuple[str, ...] = field(repr=False)
     fingerprint: str
     opening: Callable[[], AbstractContextManager[Load]] = field(repr=False, compare=False)
+    credits: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -94,6 +94,8 @@ def cut(
                 "position": [int(place[0]), int(place[1])],
                 "box": [round(edge, 1) for edge in box],
             }
+            if source.credits and picture.label >= 0:
+                lines[row][rank]["credit"] = source.credits[picture.label]
     for row, unit in enumerate(units):
         yield unit, strips[row], lines[row]
 

@@ -7,7 +7,7 @@ The kinds of record, with the `values` that the built-in panels read (`?` marks 
   honest numbers, shown under their own names}. Scalar `vis_reached`.
 - `examples`, the pictures that excite a unit most. File `examples.jpg`: square crops of `tile` px, left to right.
   {"tile": px, "examples": [{"picture": name, "class"?: text, "value": activation, "position"?: [row, column] in the
-  layer, "box"?: [left, top, right, bottom] in px of the picture}]}.
+  layer, "box"?: [left, top, right, bottom] in px of the picture, "credit"?: whose picture it is}]}.
 - `activation`, how a unit behaves over all pictures. {"histogram": {"edges", "counts"}, "fraction_active", "mean",
   "std", "max", "pictures": n, "classes"?: [{"class", "mean", "n", "low", "high"}]}; a class's mean is that of its
   pictures' largest activations, low and high the ends of its 95 % interval, and the strongest class comes first.
@@ -149,7 +149,8 @@ def _examples(scene: Scene) -> dict[str, Any] | None:
         }
         for i, crop in enumerate(crops)
     ]
-    return {"unit": scene.place, "strip": record.files[0], "crops": shown}
+    credits = {f"{crop.get('class') or crop['picture']}: {crop['credit']}": None for crop in crops if crop.get("credit")}
+    return {"unit": scene.place, "strip": record.files[0], "crops": shown, "credits": list(credits)}
 
 
 def _activation(scene: Scene) -> dict[str, Any]:
