@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from micrographia.errors import BadValue
 from micrographia.publish import draw, panels
 from micrographia.publish.pages import render
-from micrographia.publish.store import MadeBy, Store, get, put
+from micrographia.publish.store import MadeBy, Manifest, Store, create, get, put
 from micrographia.publish.survey import scene, survey
 from micrographia.unit import Unit
+from tests.publish.conftest import CARD, network
 
 UNIT = Unit("mixed3a", 4)
 
@@ -169,6 +171,18 @@ def test_kernels_of_any_size_and_none_at_all(
     html = html_of(empty, "inputs")
     assert 'class="far"' in html
     assert "No picture of" not in html  # the input is no unit that could have one
+
+
+@pytest.mark.parametrize(
+    ("card", "names"), [({}, "red green blue"), ({"order": "BGR"}, "blue green red"), ({"channels": 1}, "input:0")]
+)
+def test_the_channels_of_the_input_are_called_by_their_colours(tmp_path: Path, card: dict, names: str) -> None:
+    store = create(tmp_path, Manifest("little", "f" * 64, {**CARD, **card}, network(), "1.2.3"))
+    base = {"norm": 1, "share": 0.3, "positive": 1, "negative": 0, "sign": "excitatory", "kernel": [[1.0]]}
+    listed = [{**base, "unit": f"input:{i}"} for i in range(len(names.split()))]
+    made = MadeBy("neighbours", {}, 0, "f" * 64, "1.2.3")
+    put(store, UNIT, "weights", made, {"inputs": listed, "users": []})
+    assert re.findall(r"<b>(.+?)</b>", html_of(store, "inputs")) == names.split()
 
 
 def test_the_layer_between_is_told_once_where_all_share_it_and_not_for_the_ends(

@@ -206,13 +206,22 @@ def _via(scene: Scene, values: Mapping[str, Any]) -> str | None:
     return None if values.get("via") in ends else values.get("via")
 
 
+def _colours(scene: Scene) -> list[str]:
+    """What the channels of the network's input are called, in its own order; nothing where they are not three."""
+    card = scene.survey.store.manifest.card
+    names = {"R": "red", "G": "green", "B": "blue"}
+    return [names[letter] for letter in card.get("order", "RGB")] if card.get("channels", 3) == 3 else []
+
+
 def _neighbour(scene: Scene, values: Mapping[str, Any], kernel: bytes, tell_via: bool) -> dict[str, Any]:
     positive, negative = abs(values["positive"]), abs(values["negative"])
     rows, unit = values["kernel"], Unit.parse(values["unit"])
-    layer = scene.survey.layers.get(unit.layer, {"op": "input"})
+    pixels = scene.survey.layers.get(unit.layer, {"op": "input"}).get("op") == "input"
+    colours = _colours(scene)
     return {
         **shown(scene.survey, scene.place, unit),
-        "pixels": layer.get("op") == "input",
+        "pixels": pixels,
+        "colour": colours[unit.channel] if pixels and unit.channel < len(colours) else None,
         "kernel": draw.data_uri(kernel),
         "size": words.square([len(rows), len(rows[0])]),
         "norm": words.number(values["norm"]),
