@@ -49,6 +49,22 @@ def test_layers_for_people_names_every_branch(capsys: pytest.CaptureFixture[str]
     assert "conv2.group1 64-127" in out
 
 
+def test_layers_draws_the_architecture_and_a_sum_as_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["layers", "mini-resnetv2", "--out", str(tmp_path / "whole.svg")]) == 0
+    assert ">block3.unit2.conv3<" in (tmp_path / "whole.svg").read_text()
+    assert run(["layers", "mini-resnetv2", "--unroll", "block2", "--out", str(tmp_path / "paths.svg")]) == 0
+    assert "block2 as a sum of 4 paths" in (tmp_path / "paths.svg").read_text()
+    capsys.readouterr()
+    for arguments, words in (
+        (["--out", str(tmp_path / "whole.gif")], "End its name in png, svg, pdf"),
+        (["--unroll", "block2"], "Name it: --out"),
+        (["--unroll", "conv1", "--out", str(tmp_path / "a.svg")], "not a sum of paths"),
+    ):
+        assert run(["layers", "mini-resnetv2", *arguments]) == 2
+        assert words in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["paths.svg", "whole.svg"]
+
+
 def test_models_lists_the_lecture_s_and_the_bundled_networks(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "--json"]) == 0
     known = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
