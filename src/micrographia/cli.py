@@ -10,9 +10,11 @@ import typer
 
 from micrographia import console
 from micrographia.commands.bake import bake
+from micrographia.commands.banding import banding
 from micrographia.commands.branches import branches
 from micrographia.commands.layers import layers
 from micrographia.commands.models import models
+from micrographia.commands.nmf import nmf
 from micrographia.commands.observe import observe
 from micrographia.commands.svd import svd
 from micrographia.commands.train import train
@@ -31,7 +33,7 @@ app = typer.Typer(
 
 STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
 
-for command in (observe, vis, models, layers, weights, svd, branches, bake, train):
+for command in (observe, vis, models, layers, weights, svd, branches, nmf, banding, bake, train):
     app.command()(command)
 
 
