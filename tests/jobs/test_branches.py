@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from micrographia.cli import run
 from micrographia.errors import BadValue
-from micrographia.jobs.branches import _measure, read_labels, specialisation
+from micrographia.jobs.branches import _by_family, _by_score, _measure, read_labels, specialisation, write_branches
 from micrographia.jobs.choose import open_network
 from micrographia.model.card import Card
 from micrographia.model.graph import LayerGraph
@@ -81,6 +81,28 @@ def test_a_branch_made_for_colour_is_found() -> None:
     assert best["colour in large"].effect == 1
     assert best["colour in large"].holds()
     assert best["colour in wide"].effect == -1
+
+
+def test_the_drawing_has_a_row_for_each_branch_and_with_labels_for_each_family(tmp_path: Path) -> None:
+    graph = graph_of(seeded(Two))
+    plain = specialisation(graph, "concat", trials=0)
+    rows = _by_score(plain)
+    assert [heading.partition(":")[0] for heading, _ in rows] == list(plain.branches)
+    assert sorted(unit for _, units in rows for unit in units) == list(range(30))
+    kind = rows[0][0].rpartition("; ")[2].partition(" ")[0]
+    for _, units in rows:
+        known = plain.values[kind][units]
+        assert (np.diff(known[np.isfinite(known)]) <= 0).all()
+    labels = {"dots": list(range(17, 30)), "rest": list(range(17))}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    told = specialisation(graph, "concat", str(tmp_path / "labels.json"))
+    heading, units = _by_family(told)[0]
+    assert heading.startswith(("dots in large: 13 of 13", "rest in wide: 17 of 17"))
+    assert units in labels.values()
+    for found in (plain, told):
+        path = write_branches(graph, found, tmp_path / "out")
+        assert path.read_bytes()[:4] == b"\x89PNG"
+        assert json.loads((tmp_path / "out" / "branches.json").read_text()) == json.loads(json.dumps(found.to_json()))
 
 
 def test_without_redrawn_weights_the_null_says_so() -> None:

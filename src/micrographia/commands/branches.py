@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,16 +17,19 @@ def branches(
     labels: Annotated[str, typer.Option(help="file of units' families (JSON or CSV), or 'published'")] = "",
     weights: Weights = None,
     trials: Annotated[int, typer.Option(min=0, help="networks with their weights dealt out anew")] = 199,
+    out: Annotated[Path | None, typer.Option(help="folder for the figure and all numbers")] = None,
+    store: Annotated[Path | None, typer.Option(help="a folder that observe made: draw its optimised pictures")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Show in what the branches of a layer specialise, if in anything, with nulls and corrected p-values."""
-    from micrographia.jobs.branches import specialisation
+    from micrographia.jobs.branches import specialisation, write_branches
     from micrographia.jobs.choose import open_network
 
     graph = open_network(model, weights)
     with console.bars(json) as stages:
         found = specialisation(graph, layer, labels, trials, seed, stages)
+    figure = None if out is None else write_branches(graph, found, out, store)
     for line in found.notes:
         console.note(line)
     if json:
@@ -48,4 +52,4 @@ def branches(
             for each in sorted(findings, key=lambda each: each.p)
         ]
         console.table(head, rows, right=("effect", "p", "corrected p", "n"))
-    return None
+    return None if figure is None else console.say(f"Open {figure}")

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,14 @@ from jaxtyping import Complex, Float
 
 from micrographia.console import Stages, silent
 from micrographia.errors import BadValue, suggest
+from micrographia.jobs.looks import known_looks, pictures
 from micrographia.model.graph import Layer, LayerGraph
 from micrographia.model.redraw import convolutions_between, redrawn
+from micrographia.publish import atomic
+from micrographia.publish.branches import Group
+from micrographia.publish.branches import branches as draw_branches
+from micrographia.publish.plot import encoded
+from micrographia.publish.store import open_store
 from micrographia.study.branches import Families, branch_of, families, scores
 from micrographia.study.null import Finding
 from micrographia.study.traits import grating_frequencies, spectral_traits
@@ -30,13 +36,18 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True, eq=False)
 class Specialisation:
-    """What was found of a layer's branches: findings of scores, and of families where there were labels."""
+    """What was found of a layer's branches: findings of scores, and of families where there were labels.
+
+    `values` are the scores themselves, one for each unit (NaN where there is none); `labels` the families, if given.
+    """
 
     layer: str
     branches: dict[str, tuple[int, int]]
     scores: tuple[Finding, ...]
     families: Families | None
     notes: tuple[str, ...]
+    values: dict[str, Float[np.ndarray, " unit"]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `branches --json` prints them."""
@@ -71,7 +82,8 @@ def specialisation(
     owner = branch_of(spans, layer.channels)
     if labels:
         given = read_labels(labels, layer.name, layer.channels)
-        return Specialisation(layer.name, spans, (), families(given, owner, list(spans), seed=seed), ())
+        table = families(given, owner, list(spans), seed=seed)
+        return Specialisation(layer.name, spans, (), table, (), labels=tuple(given))
     source = _source(graph, layer)
     measure = _measure(graph, source, layer.name)
     values = {kind: each for kind, each in measure(graph).items() if np.isfinite(each).any()}
@@ -89,7 +101,55 @@ def specialisation(
         others = {kind: np.stack([each[kind] for each in drawn]) for kind in values}
     else:
         notes = ["Held against exchanged units only: differences may come from how the branches are built."]
-    return Specialisation(layer.name, spans, scores(values, owner, list(spans), others, seed=seed), None, tuple(notes))
+    found = scores(values, owner, list(spans), others, seed=seed)
+    return Specialisation(layer.name, spans, found, None, tuple(notes), values)
+
+
+def write_branches(graph: LayerGraph, found: Specialisation, out: Path, store: Path | None = None) -> Path:
+    """Write `branches.png`, the units of each branch as pictures, and `branches.json`; returns the figure's path.
+
+    Units lie in the order of the score that differs most between branches; with labels, a row is a family in a branch,
+    for the five families that are most at home in one. Units are drawn as their optimised pictures where the `store`
+    has them, otherwise as their expanded weights to the picture. Raises BadStore.
+    """
+    tiles = known_looks(graph, found.layer)[0].tiles
+    if store is not None:
+        tiles = pictures(open_store(store), graph, found.layer, tiles)
+    groups = [
+        Group(heading, tuple(units), tuple(tiles[unit] for unit in units), len(units))
+        for heading, units in (_by_family(found) if found.families else _by_score(found))
+        if units
+    ]
+    document = (json.dumps(found.to_json(), indent=1) + "\n").encode()
+    drawing = encoded(draw_branches(groups, f"{graph.card.name} {found.layer}"))
+    atomic.write(out, {"branches.png": drawing, "branches.json": document})
+    return out / "branches.png"
+
+
+def _by_score(found: Specialisation) -> list[tuple[str, list[int]]]:
+    best = min(found.scores, key=lambda each: (each.p, -abs(each.effect)), default=None)
+    kind = best.what.partition(" in ")[0] if best else ""
+    values = found.values.get(kind, np.zeros(0))
+    rows = []
+    for name, (first, last) in found.branches.items():
+        said = next((each for each in found.scores if each.what == f"{kind} in {name}"), None)
+        verdict = f"{kind} {said.effect:+.2f} (corrected p {said.corrected:.2g})" if said else "no score"
+        units = list(range(first, last + 1))
+        if len(values):
+            units.sort(key=lambda unit: (np.isnan(values[unit]), -np.nan_to_num(values[unit])))
+        rows.append((f"{name}: from high to low {kind}; {verdict}", units))
+    return rows
+
+
+def _by_family(found: Specialisation) -> list[tuple[str, list[int]]]:
+    assert found.families is not None
+    rows = []
+    for cell in sorted(found.families.cells, key=lambda each: each.p)[:5]:
+        family, _, branch = cell.what.rpartition(":")[0].rpartition(" in ")
+        first, last = found.branches[branch]
+        units = [unit for unit in range(first, last + 1) if found.labels[unit] == family]
+        rows.append((f"{cell.what}, {cell.effect:.1f} times chance, corrected p {cell.corrected:.2g};", units))
+    return rows
 
 
 def _source(graph: LayerGraph, layer: Layer) -> str:
