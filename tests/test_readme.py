@@ -10,15 +10,18 @@ import pytest
 
 from micrographia.cli import run
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "docs/extending.md"]
 
 
-def test_the_python_blocks_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_blocks_run_one_after_the_other(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
     assert len(blocks) >= 2
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile(block, page, "exec"), names)
         promised = re.findall(r"print\(.*\)\s+# (.+)", block)
         printed = capsys.readouterr().out.splitlines()
         assert all(line in printed for line in promised), (promised, printed)
