@@ -42,6 +42,7 @@ def test_the_command_prints_the_document_and_writes_the_figure(
     assert sum(plain["share"]) == pytest.approx(1)
     assert [each["vector"] for each in plain["left"]] == [0, 1, 2]
     assert {"colour", "colour_null_95", "frequency", "frequency_null_95"} <= set(plain["left"][0])
+    assert (tmp_path / "shapes.png").read_bytes()[:4] == b"\x89PNG"
     with Image.open(tmp_path / "svd.png") as figure:
         assert figure.size[0] == 1520
     written = json.loads((tmp_path / "svd.json").read_text())

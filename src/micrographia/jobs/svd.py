@@ -14,10 +14,12 @@ from micrographia.jobs.looks import known_looks, pictures
 from micrographia.model.graph import LayerGraph
 from micrographia.publish import atomic
 from micrographia.publish.draw import Tile, encode
+from micrographia.publish.plot import encoded
 from micrographia.publish.scatter import Scatter, scatter
+from micrographia.publish.shapes import shapes
 from micrographia.publish.store import open_store
 from micrographia.study.factor import Connections, connections
-from micrographia.study.matrix import as_matrix
+from micrographia.study.matrix import Matrix, as_matrix
 from micrographia.study.weights import expanded
 
 
@@ -30,6 +32,8 @@ class Svd:
     found: Connections
     notes: tuple[str, ...]
     tiles: list[Tile]
+    shape: tuple[int, int, int, int]
+    matrix: Matrix
 
 
 def svd(graph: LayerGraph, src: str, dst: str, reduce: str = "l1", centre: str = "double", seed: int = 0) -> Svd:
@@ -58,20 +62,27 @@ def svd(graph: LayerGraph, src: str, dst: str, reduce: str = "l1", centre: str =
     found = connections(matrix.values, traits, centre, matrix.taps, seed=seed)
     if found.factors.one_signed:
         notes.append("Vector 0 has one sign: mostly it tells how strongly a unit is connected at all.")
-    return Svd(src, dst, found, tuple(notes), look.tiles)
+    return Svd(src, dst, found, tuple(notes), look.tiles, weights.kernels.shape, matrix)
 
 
 def write_svd(graph: LayerGraph, result: Svd, out: Path, store: Path | None = None) -> Path:
     """Write the figure and all numbers as `svd.png` and `svd.json`; returns the figure's path.
 
-    Units are drawn as their optimised pictures where the `store` has them, otherwise as kernels over pixels.
-    Raises BadStore.
+    `shapes.png` beside them shows how the tensor became the matrix. Units are drawn as their optimised pictures where
+    the `store` has them, otherwise as kernels over pixels. Raises BadStore.
     """
     sides = {result.src: result.tiles, result.dst: known_looks(graph, result.dst)[0].tiles}
     if store is not None:
         opened = open_store(store)
         sides = {layer: pictures(opened, graph, layer, tiles) for layer, tiles in sides.items()}
-    atomic.write(out, {"svd.png": encode(_figure(result, sides), "png"), "svd.json": _document(result)})
+    way = shapes(result.shape, result.matrix.values, result.found.factors.share.tolist(), result.matrix.reduction,
+                 (result.src, result.dst))  # fmt: skip
+    files = {
+        "svd.png": encode(_figure(result, sides), "png"),
+        "svd.json": _document(result),
+        "shapes.png": encoded(way),
+    }
+    atomic.write(out, files)
     return out / "svd.png"
 
 
