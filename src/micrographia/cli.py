@@ -12,10 +12,13 @@ from micrographia import console
 from micrographia.commands.bake import bake
 from micrographia.commands.banding import banding
 from micrographia.commands.branches import branches
+from micrographia.commands.circuit import circuit
+from micrographia.commands.lab import lab
 from micrographia.commands.layers import layers
 from micrographia.commands.models import models
 from micrographia.commands.nmf import nmf
 from micrographia.commands.observe import observe
+from micrographia.commands.rerun import rerun
 from micrographia.commands.svd import svd
 from micrographia.commands.train import train
 from micrographia.commands.vis import vis
@@ -33,7 +36,7 @@ app = typer.Typer(
 
 STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
 
-for command in (observe, vis, models, layers, weights, svd, branches, nmf, banding, bake, train):
+for command in (observe, vis, models, layers, weights, svd, branches, nmf, banding, circuit, lab, rerun, bake, train):
     app.command()(command)
 
 
@@ -59,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         return _refuse(f"{error.filename}: {error.strerror}. Check the path and its permissions.")
     except Exception as error:
         return _fault(error)
-    return 0
+    return code or 0
 
 
 def _refuse(text: str) -> int:
