@@ -28,7 +28,11 @@ SHARED = {"errors", "unit"}
 # neighbours of which one may import the other
 ABOVE = {("unit", "errors"), ("cli", "commands")}
 # a part of a study that is a file of its own, and the only file that may import it
-PRIVATE = {"study.examples": ("study.histogram", "study.classes")}
+PRIVATE = {
+    "study.examples": ("study.histogram", "study.classes"),
+    "study.families": ("study.alignment", "study.growth"),
+    "study.growth": ("study.alignment",),
+}
 
 Imports = dict[str, set[tuple[str, bool]]]
 

@@ -101,9 +101,11 @@ def test_the_table_and_the_json_say_the_same(made: Path, model: str, capsys: pyt
     assert [each["unit"] for each in told["units"] if each["file"] is None] == ["3:1"]
     assert run(command(model, made)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["unit", "reached", "on", "grey", "dead", "steps", "file"]
+    assert lines[0].split() == ["unit", "reached", "on", "grey", "keeps", "fine", "burnt", "dead", "steps", "file"]
     rows = {line.split()[0]: line.split() for line in lines[1:-1]}
     assert rows["3:1"][3] == "dead"
+    kept = told["units"][0]["held_out"]
+    assert rows["3:0"][3] == f"{min(kept.values()):.0%}"
     assert rows["3:0"][1] == f"{told['units'][0]['reached']:.4g}"
     assert lines[-1] == f"Open {made / 'sheet.png'}"
 
@@ -148,8 +150,79 @@ def test_other_channel_counts_are_drawn_in_grey(
     assert (pixels == pixels[:, :, :1]).all()
 
 
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("photographs")
+    for number in range(11):
+        noise = rng.random((8, 8, 3)) * 255
+        Image.fromarray(noise.astype(np.uint8)).resize((37, 41), Image.Resampling.BICUBIC).save(
+            folder / f"{number}.png"
+        )
+    return folder
+
+
+def test_the_numbers_beside_a_picture_stand_in_the_json_the_stamp_and_the_table(
+    made: Path, model: str, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--images", str(photographs), "--seeds", "2")
+    assert run(command(model, tmp_path, *more, "--json", units=("1:0-5",))) == 0
+    told = json.loads(capsys.readouterr().out)["units"]
+    for each in told:
+        assert set(each["held_out"]) == {"noisy", "blurred", "faded", "dark"}
+        assert each["pictures"]["pictures"] == 11
+        assert each["pictures"]["ratio"] == pytest.approx(each["reached"] / each["pictures"]["greatest"])
+        assert (each["pictures"]["above"] == 1) == (each["reached"] > each["pictures"]["greatest"])
+        assert each["seeds"]["tried"] == each["seeds"]["live"] == 2
+        assert -1 <= each["seeds"]["alike"] <= 1
+        assert "path" not in each, "six units are too few for a null"
+        assert {k: v for k, v in each.items() if k != "file"} == stamp(tmp_path / each["file"])
+    assert run(command(model, tmp_path, *more, units=("1:0-5",))) == 0
+    head, first = capsys.readouterr().out.splitlines()[:2]
+    assert head.split()[4:9] == ["best", "picture", "above", "keeps", "fine"]
+    assert f"{told[0]['pictures']['greatest']:.4g}" in first.split()
+
+
+def test_numbers_are_added_to_pictures_that_were_made_before(model: str, photographs: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for more in ((), ("--images", str(photographs))):
+        assert run(command(model, one, *more, units=("1:0-2",))) == 0
+    assert run(command(model, two, "--images", str(photographs), units=("1:0-2",))) == 0
+    for path in two.rglob("*.png"):
+        assert stamp(one / path.relative_to(two)) == stamp(path)
+        assert (one / path.relative_to(two)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("way", ["grid", "invert", "caricature"])
+def test_what_a_layer_makes_of_one_picture(
+    way: str, model: str, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["vis", f"{model}:make", "--picture", str(photographs / "3.png"), f"--{way}", "1", "--out", str(tmp_path)]
+    assert run([*given, "--quality", "thumbnail", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["way"], told["layer"], told["picture"]) == (way, "1", "3.png")
+    assert stamp(tmp_path / f"{way}-1.png")["made_by"]["call"] == way
+    with Image.open(tmp_path / f"{way}-1.png") as picture:
+        assert picture.size == ((29 + 8 + 448, 448) if way == "grid" else (29 + 8 + 29, 31))
+
+
+def test_an_atlas_of_a_layer(model: str, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["atlas", f"{model}:make", "1", "--images", str(photographs), "--side", "2", "--out", str(tmp_path)]
+    assert run([*given, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pictures"] == 11
+    assert 1 <= len(told["cells"]) <= 4
+    assert stamp(tmp_path / "atlas-1.png")["layer"] == "1"
+    for wrong, words in ((["--side", "0"], "A field of 0 x 0"), (["--quality", "superb"], "no quality 'superb'")):
+        assert run([*given, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
 WRONG = {
-    "no units": ([], ["units"]),
+    "no units": ([], ["No unit was named"]),
+    "a way without a picture": (["--grid", "3"], ["1 ways and 0 units to look at no picture", "--picture FILE"]),
+    "a picture and units": (["3:0", "--picture", "a.png", "--grid", "3"], ["1 ways and 1 units to look at a.png"]),
+    "no such picture": (["--picture", "a.png", "--grid", "3"], ["There is no 'a.png'"]),
     "unknown layer": (["conv9:0"], ["no layer 'conv9'"]),
     "unit out of range": (["3:5"], ["no unit 5", "3:0 to 3:4"]),
     "no such cell": (["3:0@20,0"], ["no cell 20,0", "Rows run from 0"]),
@@ -157,6 +230,9 @@ WRONG = {
     "quality": (["3:0", "--quality", "superb"], ["no quality 'superb'"]),
     "objective": (["3:0", "--objective", "layer"], ["no objective 'layer'", "neuron", "channel"]),
     "precision": (["3:0", "--precision", "half"], ["no precision 'half'"]),
+    "seeds": (["3:0", "--seeds", "0"], ["0 seeds make no picture"]),
+    "store alone": (["3:0", "--store", "here"], ["here is of no use without its pictures", "--images"]),
+    "pictures": (["3:0", "--images", "nowhere.zip"], ["There is no 'nowhere.zip'"]),
     "device": (["3:0", "--device", "abacus"], ["no device 'abacus'"]),
     "layer without a folder's name": (["a b:0"], ["'a b:0' does not name units"]),
 }

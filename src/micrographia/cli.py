@@ -9,18 +9,25 @@ from collections.abc import Sequence
 import typer
 
 from micrographia import console
+from micrographia.commands.atlas import atlas
 from micrographia.commands.bake import bake
 from micrographia.commands.banding import banding
 from micrographia.commands.branches import branches
 from micrographia.commands.circuit import circuit
+from micrographia.commands.families import families
+from micrographia.commands.graph import graph
 from micrographia.commands.lab import lab
+from micrographia.commands.labels import labels
 from micrographia.commands.layers import layers
 from micrographia.commands.models import models
 from micrographia.commands.nmf import nmf
 from micrographia.commands.observe import observe
+from micrographia.commands.planted import planted
 from micrographia.commands.rerun import rerun
 from micrographia.commands.svd import svd
+from micrographia.commands.toy import toy
 from micrographia.commands.train import train
+from micrographia.commands.tuning import tuning
 from micrographia.commands.vis import vis
 from micrographia.commands.weights import weights
 from micrographia.errors import MicrographiaError
@@ -36,7 +43,10 @@ app = typer.Typer(
 
 STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
 
-for command in (observe, vis, models, layers, weights, svd, branches, nmf, banding, circuit, lab, rerun, bake, train):
+for command in (
+    observe, vis, atlas, models, layers, weights, svd, tuning, labels, nmf, banding, branches,
+    families, circuit, graph, lab, planted, rerun, bake, toy, train,
+):  # fmt: skip
     app.command()(command)
 
 

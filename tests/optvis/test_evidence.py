@@ -14,7 +14,7 @@ from micrographia.errors import BadValue
 from micrographia.model.card import Card
 from micrographia.model.graph import LayerGraph
 from micrographia.model.trace import trace
-from micrographia.optvis.evidence import HELD_OUT, agreement, blurred, held_out
+from micrographia.optvis.evidence import HELD_OUT, Judges, agreement, blurred, held_out
 from micrographia.optvis.quality import Quality
 from micrographia.optvis.render import Rendered, render
 from micrographia.optvis.transform import STILL
@@ -85,12 +85,15 @@ def test_a_picture_made_on_a_smaller_canvas_is_judged_where_it_was_made(tiny: La
 
 
 def test_equal_pictures_agree_and_those_of_other_units_less(tiny: LayerGraph) -> None:
-    first, second = made(tiny, "2:1"), made(tiny, "2:1", seed=1)
-    assert agreement(tiny, [first, first]) == {"alike": pytest.approx(1), "reached": pytest.approx(1)}
-    seeds = agreement(tiny, [first, second])
-    other = replace(made(tiny, "2:4"), unit=first.unit)
-    assert seeds["alike"] > agreement(tiny, [first, other])["alike"]
-    assert 0 < seeds["reached"] <= 1
+    first, second = (list(render(tiny, tiny.units("2"), quality=QUICK, seed=seed)) for seed in (0, 1))
+    assert agreement(tiny, [first[0], first[0]]) == {"alike": pytest.approx(1), "reached": pytest.approx(1)}
+    judges: Judges = {}
+    seeds = [agreement(tiny, pair, judges=judges) for pair in zip(first, second, strict=True)]
+    neighbours = zip(first, [*first[1:], first[0]], strict=True)
+    others = [agreement(tiny, [one, replace(two, unit=one.unit)], judges=judges) for one, two in neighbours]
+    assert len(judges) == 1, "units of one layer share their network"
+    assert np.mean([each["alike"] for each in seeds]) > np.mean([each["alike"] for each in others]) + 0.2
+    assert all(0 < each["reached"] <= 1 for each in seeds)
 
 
 def test_what_cannot_be_compared_is_refused(tiny: LayerGraph) -> None:

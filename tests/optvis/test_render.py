@@ -58,9 +58,21 @@ def test_on_a_linear_network_the_optimum_is_the_kernel() -> None:
         )
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("objective", ["neuron", "channel"])
-@pytest.mark.parametrize("address", ["concat:8-15,30-35,44-47", "conv2d2:0-8"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("address", "objective", "precision"),
+    [
+        ("conv2d2:0-8", "neuron", "float32"),
+        *[
+            pytest.param(address, objective, precision, marks=LONG)
+            for address in ("concat:8-15,30-35,44-47", "conv2d2:0-8")
+            for objective in ("neuron", "channel")
+            for precision in ("float32", "bfloat16")
+        ],
+    ],
+)
 def test_a_picture_does_not_depend_on_batch_order_or_company(
     small: LayerGraph, address: str, objective: str, precision: str
 ) -> None:

@@ -74,19 +74,31 @@ def test_a_dead_unit_has_no_picture_even_if_one_is_there(empty: Store, made_by: 
 
 
 def test_vis_tells_every_number_and_further_pictures(empty: Store, made_by: Callable[..., MadeBy]) -> None:
-    values = {"reached": 3.25, "dead": False, "held_out": 0.5, "similarity": {"conv2d0": 0.25}}
+    values = {"reached": 3.25, "dead": False, "held_out": {"noisy": 0.5}, "similarity": {"conv2d0": 0.25}}
     put(empty, UNIT, "vis", made_by(), values, {}, {"vis.jpg": b"x", "vis-negative.jpg": b"x"})
     put(empty, UNIT, "activation", made_by(), values_for_activation())
     facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html_of(empty, "vis"))
     assert facts == [
         ("Activation reached", "3.25"),
         ("Maximum in the pictures", "2"),
-        ("Held out", "0.5"),
+        ("Above", "all activations in the pictures"),
+        ("Of it kept when changed", "noisy 50 %"),
         ("Similarity", "conv2d0 0.25"),
         ("Seed", "0"),
     ]
     assert 'src="vis-negative.jpg"' in html_of(empty, "vis")
     assert "<figcaption>negative</figcaption>" in html_of(empty, "vis")
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.01, "excites the layers on the way more"), (0.4, "No sign that")])
+def test_the_path_check_says_what_it_found(empty: Store, made_by: Callable[..., MadeBy], p: float, said: str) -> None:
+    rows = [{"layer": "conv2d0", "own": 0.5, "others": 0.25, "natural": 0.75}]
+    put(empty, UNIT, "vis", made_by(), {"dead": False, "reached": 1.0}, {}, {"vis.jpg": b"x"})
+    put(empty, UNIT, "path", made_by(), {"layers": rows, "p": 0.005, "corrected_p": p, "n": 40, "null": "others"})
+    html = html_of(empty, "path")
+    assert said in html
+    assert f"corrected p = {p}" in html
+    assert re.findall(r"<td>(.*?)</td>", html) == ["0.5", "0.75", "0.25"]
 
 
 def values_for_activation() -> dict[str, Any]:

@@ -206,8 +206,10 @@ def _response(
     return (waves @ flat.T).reshape(len(rows), out, inputs)
 
 
-def read_labels(path: str, layer: str, channels: int) -> list[str]:
+def read_labels(path: str, layer: str, channels: int, whole: bool = True) -> list[str]:
     """One label for each unit of a layer, from a JSON or CSV file, or the published ones by the name 'published'.
+
+    Where labels need not be `whole`, units without one have an empty one.
 
     JSON is {family: [channels]}, or {layer: {family: [channels]}}, also under the key "layers"; CSV has lines of unit
     and family, a unit being a channel or an address like mixed3b:379. Raises BadValue for a file that cannot be read,
@@ -227,7 +229,7 @@ def read_labels(path: str, layer: str, channels: int) -> list[str]:
     count = Counter(unit for unit, _ in pairs)
     doubled = sorted(unit for unit, times in count.items() if times > 1)
     outside = sorted(unit for unit in count if not 0 <= unit < channels)
-    missing = sorted(set(range(channels)) - set(count))
+    missing = sorted(set(range(channels)) - set(count)) if whole else []
     for units, what in (
         (outside, f"are not among its {channels}"),
         (doubled, "have two labels"),
@@ -237,7 +239,7 @@ def read_labels(path: str, layer: str, channels: int) -> list[str]:
             shown = ", ".join(map(str, units[:5])) + (f" and {len(units) - 5} more" if len(units) > 5 else "")
             raise BadValue(f"Of the units of {layer}, {shown} {what} in {path}. Give each unit one label.")
     labels = dict(pairs)
-    return [labels[unit] for unit in range(channels)]
+    return [labels.get(unit, "") for unit in range(channels)]
 
 
 def _from_json(text: str, layer: str) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from micrographia.images.source import Unreadable, sum_up
 from micrographia.jobs.choose import chosen_units
 from micrographia.jobs.examples import write_examples
 from micrographia.jobs.neighbours import write_neighbours
-from micrographia.jobs.pictures import write_pictures
+from micrographia.jobs.pictures import write_paths, write_pictures
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.precision import device_of
 from micrographia.optvis.quality import quality_of
@@ -76,6 +76,7 @@ def observe(graph: LayerGraph, wanted: Observation, folder: Path, stages: Stages
     write_neighbours(store, graph, chosen, stages)
     write_examples(store, graph, chosen, source, wanted.keep, wanted.device, stages, unreadable)
     write_pictures(store, graph, chosen, wanted.quality, wanted.seed, wanted.device, stages)
+    write_paths(store, graph, chosen, source, wanted.seed, stages)
     page = bake(store, progress=_counted(stages, "pages"))
     notes = [sum_up(list({each.index: each for each in unreadable}.values()))]
     return Observed(folder, page, sum(map(len, chosen.values())), len(chosen), tuple(each for each in notes if each))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -60,10 +61,20 @@ HELD_OUT: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "faded": faded,
     "dark": dark,
 }
+RANDOM = frozenset({"noisy"})  # the changes of which one draw says too little
+
+Judges = MutableMapping[Place, Network]
+"""Networks that answer to pictures, kept between calls about units of one layer, which share them."""
 
 
 def held_out(
-    graph: LayerGraph, made: Rendered, *, draws: int = 8, seed: int = 0, device: str = "cpu"
+    graph: LayerGraph,
+    made: Rendered,
+    *,
+    draws: int = 8,
+    seed: int = 0,
+    device: str = "cpu",
+    judges: Judges | None = None,
 ) -> dict[str, float]:
     """What share of its activation a picture keeps under each change that it was not optimised for.
 
@@ -73,25 +84,26 @@ def held_out(
     >>> held_out(graph, made)  # doctest: +SKIP
     {'noisy': 0.97, 'blurred': 0.81, 'faded': 0.66, 'dark': 0.9}
     """
-    judge, channel = _judge(graph, made, device)
+    judge, channel = _judge(graph, made, device, judges)
     picture = _tensor(made, device)
     flat = made.numbers["flat"]
     if made.dead or made.reached <= flat:
         raise BadValue(f"{made.unit} is dead and has no picture. Leave it out.")
     generator = torch.Generator().manual_seed(seed)
-    channels = torch.full((draws,), channel, device=picture.device)
     kept = {}
     with torch.no_grad():
         for name, change in HELD_OUT.items():
-            changed = change(picture.expand(draws, -1, -1, -1), generator)
-            values = judged(judge, changed, channels, graph.card)
+            changed = change(picture.expand(draws if name in RANDOM else 1, -1, -1, -1), generator)
+            values = judged(judge, changed, torch.full((len(changed),), channel, device=picture.device), graph.card)
             values = values.clamp(min=0) if judge.rectified else values
             base = max(flat, 0.0) if judge.rectified else flat
             kept[name] = float((values.mean() - base) / (made.reached - base))
     return kept
 
 
-def agreement(graph: LayerGraph, made: Sequence[Rendered], *, device: str = "cpu") -> dict[str, float]:
+def agreement(
+    graph: LayerGraph, made: Sequence[Rendered], *, device: str = "cpu", judges: Judges | None = None
+) -> dict[str, float]:
     """Whether pictures of one unit from several seeds show one thing.
 
     `alike` is the mean correlation, over pairs of pictures, of what all other channels of the layer say to them: 1
@@ -107,7 +119,7 @@ def agreement(graph: LayerGraph, made: Sequence[Rendered], *, device: str = "cpu
             f"{len(live)} live pictures of {len({each.unit for each in live})} units show no agreement. "
             "Give two or more of one unit, made with several seeds."
         )
-    judge, channel = _judge(graph, live[0], device)
+    judge, channel = _judge(graph, live[0], device, judges)
     with torch.no_grad():
         said = answers(judge, torch.cat([_tensor(each, device) for each in live]), graph.card)
     said = said.flatten(2).mean(2) if said.ndim > 2 else said
@@ -123,13 +135,17 @@ def agreement(graph: LayerGraph, made: Sequence[Rendered], *, device: str = "cpu
     return {"alike": float(np.mean(pairs)), "reached": min(reached) / max(reached)}
 
 
-def _judge(graph: LayerGraph, made: Rendered, device: str) -> tuple[Network, int]:
+def _judge(graph: LayerGraph, made: Rendered, device: str, judges: Judges | None) -> tuple[Network, int]:
     """The network that answers to a picture of this unit and size, and the unit's channel there."""
     where = place(graph, made.unit, made.settings["objective"])
     if where.cell is None and len(graph.layer(where.layer).shape) == 3:
         height, width = made.image.shape[:2]
         where = Place(where.layer, where.channel, None, (height, width))
-    return network(graph, where, torch.float32, torch.device(device)), where.channel
+    channel, where = where.channel, replace(where, channel=0)
+    kept = {} if judges is None else judges
+    if where not in kept:
+        kept[where] = network(graph, where, torch.float32, torch.device(device))
+    return kept[where], channel
 
 
 def _tensor(made: Rendered, device: str) -> Float[Tensor, "1 channel height width"]:

@@ -28,7 +28,7 @@ from micrographia.optvis.parametrise import Fourier, Parametrisation
 from micrographia.optvis.precision import device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
 from micrographia.optvis.relu import redirect
-from micrographia.optvis.transform import STILL, Warp, default_warp, middle, warp
+from micrographia.optvis.transform import STILL, Transform, default_warp, described, middle
 
 Extent = tuple[int, int]
 
@@ -39,7 +39,7 @@ class Picture:
 
     `reached` is the objective on the finished picture, without transforms; `course` its value at each step, on the
     transformed one. `numbers` holds `flat`, the objective on plain grey, and how the picture looks (see `appearance`).
-    A picture that no gradient ever moved is `dead`. `opacity` is there for pictures with transparency.
+    A picture that no gradient ever moved is `dead`, and plain grey. `opacity` is there for pictures with transparency.
     """
 
     image: np.ndarray
@@ -71,7 +71,7 @@ def optimise(
     pictures: int = 1,
     size: Extent | None = None,
     parametrisation: Parametrisation | None = None,
-    transform: Warp | None = None,
+    transform: Transform | None = None,
     ascent: Normalised | None = None,
     redirected: int = REDIRECTED_STEPS,
     seed: int = 0,
@@ -114,7 +114,7 @@ def optimise(
         made = make(numbers, canvas)
         colour, opacity = _split(made, card)
         shown = colour if opacity is None else colour * opacity + behind[step] * (1 - opacity)
-        shown = shown if transform == STILL else warp(shown, drawn[step], size)
+        shown = shown if transform == STILL else transform(shown, drawn[step], size)
         inner = None if opacity is None else middle(opacity, size)
         net = start_run if step < redirected else run
         return _value(net, objective, shown, middle(colour, size), inner, card, dtype)
@@ -127,6 +127,9 @@ def optimise(
         )
     with torch.no_grad():
         colour, opacity = _split(middle(make(climb.numbers, canvas), size), card)
+        asleep = ~climb.moved.view(-1, 1, 1, 1)
+        colour = colour.masked_fill(asleep, 0.5)
+        opacity = None if opacity is None else opacity.masked_fill(asleep, 0.0)
         shown = colour if opacity is None else colour * opacity + 0.5 * (1 - opacity)
         reached = _value(run, objective, shown, colour, opacity, card, dtype)
         grey = torch.full_like(shown, 0.5)
@@ -137,7 +140,7 @@ def optimise(
         "objective": repr(objective),
         "quality": asdict(ascent or chosen),
         "parametrisation": repr(make),
-        "transform": asdict(transform),
+        "transform": described(transform),
         "canvas": list(canvas),
         "redirected_steps": redirected,
         "seed": seed,

@@ -24,10 +24,10 @@ from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
 from micrographia.optvis.judge import judged
 from micrographia.optvis.network import Network, Place, network, place, with_type
-from micrographia.optvis.parametrise import Fourier, Parametrisation
+from micrographia.optvis.parametrise import Fourier, Parametrisation, default_fourier
 from micrographia.optvis.precision import AS_GOOD, bfloat16_pays, device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
-from micrographia.optvis.transform import Warp, default_warp, middle, warp
+from micrographia.optvis.transform import Transform, default_warp, described, middle
 from micrographia.unit import Unit
 
 # pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
@@ -73,7 +73,7 @@ def render(
     quality: str | Quality = "standard",
     objective: str = "neuron",
     parametrisation: Parametrisation | None = None,
-    transform: Warp | None = None,
+    transform: Transform | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     precision: str = "auto",
@@ -82,8 +82,8 @@ def render(
 ) -> Iterator[Rendered]:
     """Pictures of the units, in the order given, one at a time as batches are finished.
 
-    A neuron's picture is cropped to the window that it sees (or the card's size, where that is smaller). `transform`
-    None takes jitter in proportion to the window, scale and rotation. `batch` is how many
+    A neuron's picture is cropped to the window that it sees (or the card's size, where that is smaller). Where they are
+    None, `parametrisation` is `default_fourier` and `transform` is `default_warp` of that window. `batch` is how many
     pictures climb side by side; None chooses by their size, and only pictures made with the same choice are equal to
     the last bit. `progress(done, total)` is called after each batch.
     Raises BadAddress for unknown units, and BadValue for settings that cannot work or a network that yields NaN.
@@ -98,7 +98,7 @@ def render(
     if batch is not None and batch < 1:
         raise BadValue(f"A batch of {batch} holds no picture. Take at least 1.")
     places = [place(graph, unit, objective, chosen.share) for unit in units]
-    job = _Job(graph, chosen, objective, parametrisation or Fourier(), transform, seed, where, dtype)
+    job = _Job(graph, chosen, objective, parametrisation, transform, seed, where, dtype)
     return _render(job, list(units), places, batch, progress)
 
 
@@ -109,8 +109,8 @@ class _Job:
     graph: LayerGraph
     quality: Quality
     objective: str
-    parametrisation: Parametrisation
-    transform: Warp | None
+    parametrisation: Parametrisation | None
+    transform: Transform | None
     seed: int
     device: torch.device
     dtype: torch.dtype | None
@@ -205,6 +205,7 @@ def _batch(
     card, quality = job.graph.card, job.quality
     window = _window(climber)
     transform = job.transform or default_warp(window)
+    make = job.parametrisation or default_fourier(window)
     canvas = transform.canvas(window)
     filled = units + units[:1] * (lanes - len(units))
     channels = torch.tensor([p.channel for p in places] + [places[0].channel] * (lanes - len(units)))
@@ -212,13 +213,13 @@ def _batch(
     starts, maps = [], []
     for unit in filled:
         generator = torch.Generator().manual_seed(unit_seed(job.seed, job.graph.layer(unit.layer).name, unit))
-        starts.append(job.parametrisation.start(canvas, card.channels, generator))
+        starts.append(make.start(canvas, card.channels, generator))
         maps.append(transform.draw(quality.steps, generator))
     plain = climber.dtype if climber.dtype == torch.float64 else torch.float32
     drawn = torch.stack(maps, 1).to(job.device, plain)
 
     def value(numbers: Tensor, step: int) -> Tensor:
-        seen = warp(job.parametrisation(numbers, canvas), drawn[step], window)
+        seen = transform(make(numbers, canvas), drawn[step], window)
         values = climber(normalise(seen, card), start=step < REDIRECTED_STEPS)
         _check_reached(values, climber.layer)
         return _chosen(values.to(plain), channels)
@@ -226,12 +227,12 @@ def _batch(
     climb = ascend(value, torch.stack(starts).to(job.device, plain), quality)
     _check_finite(climb.course, units, job)
     with torch.no_grad():
-        pictures = job.parametrisation(climb.numbers, canvas)
+        pictures = make(climb.numbers, canvas)
         pictures = middle(pictures, window)
         reached = judged(judge, pictures, channels, card)
         flat = judged(judge, torch.full_like(pictures, 0.5), channels, card)
     dead = ~climb.moved | ((reached <= 0) if judge.rectified else (reached <= flat))
-    settings = _settings(job, climber, transform, canvas)
+    settings = _settings(job, climber, make, transform, canvas)
     results = []
     for lane, unit in enumerate(units):
         picture = pictures[lane]
@@ -274,14 +275,16 @@ def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _
             )
 
 
-def _settings(job: _Job, climber: Network, transform: Warp, canvas: tuple[int, int]) -> dict[str, Any]:
+def _settings(
+    job: _Job, climber: Network, make: Parametrisation, transform: Transform, canvas: tuple[int, int]
+) -> dict[str, Any]:
     return {
         "network": job.graph.card.name,
         "fingerprint": job.graph.fingerprint,
         "objective": job.objective,
         "quality": asdict(job.quality),
-        "parametrisation": repr(job.parametrisation),
-        "transform": asdict(transform),
+        "parametrisation": repr(make),
+        "transform": described(transform),
         "canvas": list(canvas),
         "redirected_steps": REDIRECTED_STEPS,
         "seed": job.seed,

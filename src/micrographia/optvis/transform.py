@@ -1,11 +1,14 @@
-"""Transforms: jitter, scale and rotation as one warp, drawn anew for each picture at each step.
+"""Transforms: what a picture goes through before the network sees it, drawn anew for each picture at each step.
+
+Here are jitter, scale and rotation as one warp; `disturb` holds noise, blur, random crops and Lucid's own order.
 
 The picture that is optimised is a little larger than what the network sees, so no step shows the network a border.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,6 +16,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Extent = tuple[int, int]
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """What the engine asks of a transform: a frozen dataclass whose call treats each picture on its own."""
+
+    def canvas(self, size: Extent) -> Extent:
+        """How large a picture to optimise for a window of this size."""
+        ...
+
+    def draw(self, steps: int, generator: torch.Generator) -> Float[Tensor, "steps ..."]:
+        """The random numbers of one picture, for each step."""
+        ...
+
+    def __call__(
+        self, images: Float[Tensor, "batch channel tall wide"], drawn: Float[Tensor, "batch ..."], size: Extent
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The windows of `size` that the network sees of the pictures, by the numbers drawn for this step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,12 @@ class Warp:
         rows = torch.stack([cos, -sin, uniform[:, 2] * self.jitter, sin, cos, uniform[:, 3] * self.jitter], 1)
         return rows.view(-1, 2, 3).float()
 
+    def __call__(
+        self, images: Float[Tensor, "batch channel tall wide"], drawn: Float[Tensor, "batch 2 3"], size: Extent
+    ) -> Float[Tensor, "batch channel height width"]:
+        """See `warp`."""
+        return warp(images, drawn, size)
+
     def canvas(self, size: Extent) -> Extent:
         """How large a picture to optimise for a window of this size: with room for the jitter and half of the rest.
 
@@ -41,14 +69,27 @@ class Warp:
         return _smooth(size[0], size[0] + room), _smooth(size[1], size[1] + room)
 
 
+def described(transform: Transform) -> dict[str, Any]:
+    """A transform as plain values: a warp's settings by name, of any other its representation.
+
+    >>> described(STILL)
+    {'jitter': 0.0, 'scale': 0.0, 'rotate': 0.0}
+    """
+    return asdict(transform) if isinstance(transform, Warp) else {"is": repr(transform)}
+
+
 STILL = Warp(jitter=0.0, scale=0.0, rotate=0.0)
 
 
 def default_warp(window: Extent) -> Warp:
-    """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees."""
+    """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees.
+
+    Windows below 56 px are turned and scaled less in proportion, and those below 28 px move less: there, what moves
+    blurs the finest lines that a unit looks for.
+    """
     longest = max(window)
     calm = min(1.0, longest / 56)
-    return Warp(jitter=min(8.0, longest / 14), scale=0.1 * calm, rotate=10.0 * calm)
+    return Warp(jitter=min(8.0, longest / 14) * min(1.0, longest / 28), scale=0.1 * calm, rotate=10.0 * calm)
 
 
 def middle(

@@ -46,7 +46,7 @@ def branches(groups: Sequence[Group], caption: str = "") -> Figure:
             plane.set_title(
                 str(group.channels[number]), fontsize=5, fontweight="normal", color=SOFT, loc="center", pad=1
             )
-    fig.get_layout_engine().set(h_pad=0.11)
+    fig.set_layout_engine("constrained", h_pad=0.11)
     fig.suptitle(f"{caption}\n", fontsize=8, x=0.01, ha="left", color=INK)
     return fig
 

@@ -3,8 +3,13 @@
 The kinds of record, with the `values` that the built-in panels read (`?` marks what may be left out):
 
 - `vis`, a unit's optimised picture. File `vis.jpg`, none where the unit stayed dead; more pictures as `vis-NAME.jpg`.
-  {"size": px, "objective": "neuron" or "channel", "reached": activation, "dead": bool, "steps": n, and any further
-  honest numbers, shown under their own names}. Scalar `vis_reached`.
+  {"size": px, "objective": "neuron" or "channel", "reached": activation, "dead": bool, "steps": n, "flat"?: activation
+  on plain grey, "saturated"? and "grain"?: shares of burnt values and of energy above half the highest frequency,
+  "held_out"?: {change: share of the activation that is kept}, and any further honest numbers, shown under their own
+  names}. Scalar `vis_reached`.
+- `path`, whether the picture takes the way that the unit's examples take. {"layers": [{"layer", "own", "others",
+  "natural"}]: rank correlations of the picture with the unit's examples and with examples of other units, and of the
+  examples with each other; "effect", "null", "p", "corrected_p", "n": number of other units}. Scalar `path_effect`.
 - `examples`, the pictures that excite a unit most. File `examples.jpg`: square crops of `tile` px, left to right.
   {"tile": px, "examples": [{"picture": name, "class"?: text, "value": activation, "position"?: [row, column] in the
   layer, "box"?: [left, top, right, bottom] in px of the picture, "credit"?: whose picture it is}]}.
@@ -34,11 +39,22 @@ from markupsafe import Markup
 
 from micrographia.errors import BadValue
 from micrographia.publish import chart, draw, words
+from micrographia.publish.standing import share_below
 from micrographia.publish.survey import Scene, shown
 from micrographia.unit import Unit
 
 View = Callable[[Scene], Mapping[str, Any] | None]
-_FACTS = {"reached": "Activation reached", "size": "Size in px", "objective": "Objective", "steps": "Steps"}
+_FACTS = {
+    "reached": "Activation reached",
+    "held_out": "Of it kept when changed",
+    "flat": "Activation on grey",
+    "saturated": "Black or white",
+    "grain": "Energy in the finest detail",
+    "size": "Size in px",
+    "objective": "Objective",
+    "steps": "Steps",
+}
+_SHARES = {"held_out", "saturated", "grain"}
 _SIGNS = {"excitatory": "excites", "inhibitory": "inhibits", "mixed": "mixed"}
 
 
@@ -120,10 +136,10 @@ def _templated(template: str, view: View, scene: Scene) -> str | None:
 def _vis(scene: Scene) -> dict[str, Any]:
     record = scene.records["vis"]
     pictures = [name for name in record.files if not record.values.get("dead")]
-    facts = [(_FACTS.get(k, words.phrase(k)), words.listed(v)) for k, v in record.values.items() if k != "dead"]
+    facts = [(_FACTS.get(k, words.phrase(k)), _fact(k, v)) for k, v in record.values.items() if k != "dead"]
     facts.sort(key=lambda fact: [*_FACTS.values(), fact[0]].index(fact[0]))
     if (activation := scene.records.get("activation")) and "reached" in record.values:
-        facts.insert(1, ("Maximum in the pictures", words.number(activation.values["max"])))
+        facts[1:1] = _against(record.values["reached"], activation.values)
     named = {name: name.rpartition(".")[0].partition("-")[2].replace("-", " ") for name in sorted(pictures)}
     return {
         "unit": scene.place,
@@ -131,6 +147,36 @@ def _vis(scene: Scene) -> dict[str, Any]:
         "others": [(name, caption) for name, caption in named.items() if caption],
         "facts": [*facts, ("Seed", words.number(record.made_by.seed))],
     }
+
+
+def _fact(name: str, value: Any) -> str:
+    if name not in _SHARES:
+        return words.listed(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{each} {words.percent(share)}" for each, share in value.items())
+    return words.percent(value)
+
+
+def _against(reached: float, activation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where an activation stands among those of the pictures."""
+    bins = activation["histogram"]
+    below = share_below(reached, np.array(bins["edges"], float), np.array(bins["counts"], int), activation["max"])
+    return [
+        ("Maximum in the pictures", words.number(activation["max"])),
+        ("Above", "all activations in the pictures" if below == 1 else f"{words.percent(below)} of their activations"),
+    ]
+
+
+def _path(scene: Scene) -> dict[str, Any] | None:
+    if "path" not in scene.records:  # a first layer has none, nor has a small one
+        return None
+    values = scene.records["path"].values
+    p = values["corrected_p"] if values.get("corrected_p") is not None else values["p"]
+    columns = ("own", "natural", "others")
+    rows = [
+        {"layer": each["layer"], **{name: words.number(each[name]) for name in columns}} for each in values["layers"]
+    ]
+    return {"rows": rows, "p": words.number(p), "holds": p <= 0.05, "n": values["n"], "null": values["null"]}
 
 
 def _examples(scene: Scene) -> dict[str, Any] | None:
@@ -149,7 +195,9 @@ def _examples(scene: Scene) -> dict[str, Any] | None:
         }
         for i, crop in enumerate(crops)
     ]
-    credits = {f"{crop.get('class') or crop['picture']}: {crop['credit']}": None for crop in crops if crop.get("credit")}
+    credits = {
+        f"{crop.get('class') or crop['picture']}: {crop['credit']}": None for crop in crops if crop.get("credit")
+    }
     return {"unit": scene.place, "strip": record.files[0], "crops": shown, "credits": list(credits)}
 
 
@@ -243,6 +291,7 @@ def _users(scene: Scene) -> dict[str, Any] | None:
 
 register(Panel("vis", "Optimised picture", ("vis",), templated("vis.html", _vis), 4))
 register(Panel("examples", "Strongest in the pictures", ("examples",), templated("examples.html", _examples), 8))
+register(Panel("path", "Path check", ("vis",), templated("path.html", _path), 6))
 register(Panel("inputs", "Strongest inputs", ("weights",), templated("weights.html", _inputs), 6))
 register(Panel("users", "Used by", ("weights",), templated("weights.html", _users), 6))
 register(Panel("activation", "Activation", ("activation",), templated("activation.html", _activation), 6))

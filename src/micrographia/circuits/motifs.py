@@ -1,0 +1,172 @@
+"""Motifs: patterns that circuits are made of, counted in the signed weights between layers and held against a null.
+
+The null shuffles the weights of each layer between its units, so that every unit keeps how many edges of either sign
+lead into it and out of it (degree-preserving switches: Maslov and Sneppen 2002; motifs: Milo et al. 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from micrographia.errors import BadValue
+from micrographia.study.null import Finding, corrected, holm, permutation_p
+
+Signs = Int[np.ndarray, "_target _source"]
+KEPT = 0.3  # of a target's largest weight: what counts as an edge (Olah et al. 2020 draw the same)
+SWITCHES = 10  # tried for each edge
+
+
+@dataclass(frozen=True, eq=False)
+class Motifs:
+    """How often each motif is there, with its finding: the effect is the count over the null's mean."""
+
+    counts: Mapping[str, int]
+    null_means: Mapping[str, float]
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "counts": dict(self.counts), "null_means": dict(self.null_means),
+            "findings": [each.to_json() for each in self.findings],
+        }  # fmt: skip
+
+
+def signs_of(weights: Float[np.ndarray, "target source"], kept: float = KEPT) -> Signs:
+    """The signs of the weights that are at least `kept` times their target's largest, and 0 for the others.
+
+    >>> signs_of(np.array([[1.0, -0.5, 0.1]])).tolist()
+    [[1, -1, 0]]
+    """
+    size = np.abs(weights)
+    found: Signs = (np.sign(weights) * (size >= kept * np.maximum(size.max(1, keepdims=True), 1e-300))).astype(np.int64)
+    return found
+
+
+def inhibition_pairs(signs: Signs, _next: Signs | None = None) -> int:
+    """Pairs of units that read the same two sources with opposite signs: what excites one inhibits the other."""
+    opposite = (signs > 0).astype(np.int64) @ (signs < 0).astype(np.int64).T
+    both = opposite * opposite.T  # one source each way
+    return int(np.triu(both > 0, 1).sum())
+
+
+def unions(signs: Signs, after: Signs | None) -> int:
+    """Unions over cases: two units that inhibit through each other's sources, and a unit above that takes both."""
+    if after is None:
+        return 0
+    opposite = (signs > 0).astype(np.int64) @ (signs < 0).astype(np.int64).T
+    pairs = np.triu(opposite * opposite.T > 0, 1)
+    up = (after > 0).astype(np.int64)
+    return int((up.T @ up * pairs).sum())
+
+
+def opposed_paths(signs: Signs, after: Signs | None) -> int:
+    """Sources that reach a unit two layers above along paths of both signs."""
+    if after is None:
+        return 0
+    up, down = after.astype(np.int64), signs.astype(np.int64)
+    excite = (up > 0).astype(np.int64) @ (down > 0) + (up < 0).astype(np.int64) @ (down < 0)
+    inhibit = (up > 0).astype(np.int64) @ (down < 0) + (up < 0).astype(np.int64) @ (down > 0)
+    return int(((excite > 0) & (inhibit > 0)).sum())
+
+
+def residual_bypasses(signs: Signs, _next: Signs | None = None) -> int:
+    """Channels that a residual block both passes by and reads for the same unit: its weights without the shortcut."""
+    return int(np.count_nonzero(np.diagonal(signs)))
+
+
+COUNTS: dict[str, Callable[[Signs, Signs | None], int]] = {
+    "inhibition pair": inhibition_pairs, "union over cases": unions, "opposed paths": opposed_paths,
+}  # fmt: skip
+
+
+def motifs(
+    first: Float[np.ndarray, "middle source"],
+    second: Float[np.ndarray, "target _middle"] | None = None,
+    elements: Sequence[int] | None = None,
+    shortcut: bool = False,
+    kept: float = KEPT,
+    trials: int = 199,
+    seed: int = 0,
+) -> Motifs:
+    """Count the motifs in the signed weights of a layer, and of the next one where it is given.
+
+    `elements` are the group elements (such as orientations, 0 to n - 1; -1 for none) of the sources and then of
+    the middle units: with them, equivariance pairs are counted, edges of equal sign whose ends turn by the same step.
+    `shortcut` says that `first` is what a residual block adds to its own channels, and counts by-passes. p-values are
+    corrected after Holm. Raises BadValue for layers that do not fit together.
+
+    >>> motifs(np.array([[1.0, -1.0], [-1.0, 1.0]])).counts["inhibition pair"]
+    1
+    """
+    if second is not None and second.shape[1] != first.shape[0]:
+        raise BadValue(
+            f"Weights into {first.shape[0]} units are not followed by weights from {second.shape[1]}. Give two layers "
+            "that follow each other."
+        )
+    if elements is not None and len(elements) != sum(first.shape):
+        raise BadValue(f"There are {len(elements)} elements for {sum(first.shape)} units. Give one for each, or -1.")
+    if shortcut and first.shape[0] != first.shape[1]:
+        raise BadValue(f"A shortcut joins equal layers, not {first.shape[1]} and {first.shape[0]} units. Leave it out.")
+    signs, after = signs_of(first, kept), None if second is None else signs_of(second, kept)
+    counters = {name: count for name, count in COUNTS.items() if after is not None or name == "inhibition pair"}
+    if elements is not None:
+        counters["equivariance pair"] = lambda here, _: equivariance_pairs(here, elements)
+    if shortcut:
+        counters["residual by-pass"] = residual_bypasses
+    rng = np.random.default_rng(seed)
+    null = {name: np.empty(trials) for name in counters}
+    for trial in range(trials):
+        shuffled = switched(signs, rng), None if after is None else switched(after, rng)
+        for name, count in counters.items():
+            null[name][trial] = count(*shuffled)
+    counts = {name: count(signs, after) for name, count in counters.items()}
+    means = {name: float(values.mean()) for name, values in null.items()}
+    findings = [
+        Finding(name, counts[name] / means[name] if means[name] else float(counts[name]), "signed degrees kept",
+                permutation_p(float(counts[name]), null[name]), n=counts[name])
+        for name in counters
+    ]  # fmt: skip
+    return Motifs(counts, means, corrected(findings, holm))
+
+
+def equivariance_pairs(signs: Signs, elements: Sequence[int]) -> int:
+    """Pairs of edges of equal sign between families whose two ends differ by the same step of the group.
+
+    >>> equivariance_pairs(np.eye(3, dtype=int), [0, 1, 2, 0, 1, 2])
+    3
+    """
+    sources, targets = np.array(elements[: signs.shape[1]]), np.array(elements[signs.shape[1] :])
+    order = int(max(elements, default=0)) + 1
+    count = 0
+    for sign in (1, -1):
+        rows, columns = np.nonzero(signs == sign)
+        known = (targets[rows] >= 0) & (sources[columns] >= 0)
+        steps = (targets[rows[known]] - sources[columns[known]]) % order
+        sizes = np.bincount(steps, minlength=order)
+        count += int((sizes * (sizes - 1) // 2).sum())
+    return count
+
+
+def switched(signs: Signs, rng: np.random.Generator) -> Signs:
+    """The same matrix of signs with its edges switched: every row and column keeps its number of each sign.
+
+    >>> switched(np.eye(3, dtype=int), np.random.default_rng(0)).sum(0).tolist()
+    [1, 1, 1]
+    """
+    found = signs.copy()
+    for sign in (1, -1):
+        edges = np.argwhere(found == sign)
+        for _ in range(SWITCHES * len(edges)):
+            first, second = rng.integers(len(edges), size=2)
+            (a, b), (c, d) = edges[first], edges[second]
+            if found[a, d] == 0 and found[c, b] == 0:
+                found[a, b] = found[c, d] = 0
+                found[a, d] = found[c, b] = sign
+                edges[first], edges[second] = (a, d), (c, b)
+    return found

@@ -1,0 +1,108 @@
+"""What families read of families: shares of the expanded weights, and the row of what a target is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from micrographia.errors import BadValue
+from micrographia.model.graph import LayerGraph
+from micrographia.study.weights import expanded
+
+METRICS = ("total", "mean")
+REMAINDER = "remainder"
+Groups = Mapping[str, Sequence[int]]
+
+
+def shares(
+    norms: Float[np.ndarray, "target source"], families: Groups, metric: str = "total"
+) -> list[tuple[str, float]]:
+    """Each family's share of what some target units read of a layer, largest first, and the remainder: they sum to 1.
+
+    "total" counts the norms of all weights of a family, so that many weak ones can outweigh a strong one; "mean" the
+    mean norm of one of its units. Which of them is told changes the order (Cammarata et al. 2021 warn of it). Raises
+    BadValue for another metric, for a unit in two families, and for units that the layer does not have.
+
+    >>> shares(np.array([[3.0, 1.0, 0.0, 0.0]]), {"lines": [0]})
+    [('lines', 0.75), ('remainder', 0.25)]
+    """
+    if metric not in METRICS:
+        raise BadValue(f"There is no metric '{metric}'. Choose {' or '.join(METRICS)}.")
+    strength = norms.sum(0)
+    taken = [channel for channels in families.values() for channel in channels]
+    if len(set(taken)) < len(taken) or any(not 0 <= channel < len(strength) for channel in taken):
+        raise BadValue(
+            f"The families name a unit twice, or one that is not among the layer's {len(strength)}. Name each once."
+        )
+    rest = [channel for channel in range(len(strength)) if channel not in set(taken)]
+    groups = {**{name: list(channels) for name, channels in families.items() if len(channels)}, REMAINDER: rest}
+    sizes = {
+        name: float(strength[channels].sum() if metric == "total" else strength[channels].mean()) if channels else 0.0
+        for name, channels in groups.items()
+    }
+    whole = sum(sizes.values()) or 1.0
+    ranked = sorted(
+        ((name, size / whole) for name, size in sizes.items() if name != REMAINDER), key=lambda each: -each[1]
+    )
+    return [*ranked, (REMAINDER, 1.0 - sum(share for _, share in ranked))]
+
+
+def family_shares(
+    graph: LayerGraph, layers: Sequence[str], families: Mapping[str, Groups], metric: str = "total"
+) -> dict[tuple[str, str], list[tuple[str, float]]]:
+    """For each family, by (layer, name), the shares of the families of the layer before, with the remainder.
+
+    Raises BadAddress for unknown layers and units, BadValue as `shares` does.
+
+    >>> family_shares(graph, ["mixed3a", "mixed3b"], {...})["mixed3b", "curves"]  # doctest: +SKIP
+    [('early curves', 0.31), ('lines', 0.22), ('remainder', 0.47)]
+    """
+    found = {}
+    for before, layer in pairwise(layers):
+        for name, channels in families.get(layer, {}).items():
+            norms = expanded(graph, before, layer, list(channels)).norms
+            found[layer, name] = shares(norms, families.get(before, {}), metric)
+    return found
+
+
+def made_of(
+    graph: LayerGraph,
+    layers: Sequence[str],
+    target: Sequence[int],
+    families: Mapping[str, Groups],
+    metric: str = "total",
+) -> dict[str, list[tuple[str, float]]]:
+    """For each layer before the last, the shares of its families in the weights expanded to units of the last layer.
+
+    Raises as `family_shares`.
+    """
+    return {
+        layer: shares(expanded(graph, layer, layers[-1], list(target)).norms, families.get(layer, {}), metric)
+        for layer in layers[:-1]
+    }
+
+
+def read_families(document: Any, graph: LayerGraph) -> dict[str, dict[str, list[int]]]:
+    """Families from {layer: {name: [channels]}}; raises BadValue for another form and BadAddress for unknown units.
+
+    >>> read_families({"mixed3b": {"curves": [379, 385]}}, graph)  # doctest: +SKIP
+    {'mixed3b': {'curves': [379, 385]}}
+    """
+    found: dict[str, dict[str, list[int]]] = {}
+    good = isinstance(document, Mapping) and all(
+        isinstance(names, Mapping) and all(isinstance(channels, list) for channels in names.values())
+        for names in document.values()
+    )
+    if not good:
+        raise BadValue("The families are not given as {layer: {name: [channels]}}. Write them in that form.")
+    for layer, names in document.items():
+        for name, channels in names.items():
+            for channel in channels:
+                found.setdefault(graph.layer(layer).name, {}).setdefault(str(name), []).extend(
+                    unit.channel for unit in graph.units(f"{layer}:{channel}")
+                )
+    return found

@@ -1,0 +1,76 @@
+"""`micrographia graph`: the verified circuit behind a unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from micrographia import console
+from micrographia.commands.options import Json, Model, Seed, Weights
+from micrographia.errors import BadValue
+
+
+def graph(
+    model: Model,
+    unit: Annotated[str, typer.Argument(help="a unit, such as mixed4a:97; not needed with --check")] = "",
+    depth: Annotated[int, typer.Option(help="how many layers before the unit")] = 3,
+    size: Annotated[int, typer.Option(help="edges of the circuit (or nodes, or kernels: --level)")] = 30,
+    method: Annotated[str, typer.Option(help="weight, attribution, snip, force or actgrad")] = "attribution",
+    level: Annotated[str, typer.Option(help="what is kept as one: edge, node or kernel")] = "edge",
+    ablation: Annotated[str, typer.Option(help="zero, mean, resample or shuffle")] = "mean",
+    images: Annotated[str, typer.Option(help="pictures: a folder, .zip, .tar, or 'bundled'")] = "bundled",
+    pictures: Annotated[int, typer.Option(help="pictures to find the circuit on; it is tested on as many others")] = 16,
+    networks: Annotated[int, typer.Option(help="untrained networks to hold it against")] = 19,
+    check: Annotated[Path | None, typer.Option(help="check this circuit file instead of making one")] = None,
+    families: Annotated[
+        Path | None, typer.Option(help="JSON {layer: {name: [channels]}}: draw the family view too")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for JSON, GraphML, DOT, SVG and PNG")] = None,
+    store: Annotated[Path | None, typer.Option(help="a folder that observe made: draw its optimised pictures")] = None,
+    weights: Weights = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Find the circuit behind a unit, measure each edge, and hold it against controls; or check a circuit's file."""
+    from micrographia.circuits.controls import Plan
+    from micrographia.jobs.choose import open_network
+    from micrographia.jobs.graph import check as check_file
+    from micrographia.jobs.graph import find, write
+
+    network = open_network(model, weights)
+    if check is not None:
+        circuit = check_file(check, network)
+        if json:
+            return console.document({"valid": True, "target": circuit.target, "edges": len(circuit.edges)})
+        return console.say(
+            f"{check} is right: {len(circuit.edges)} edges behind {circuit.target}, with the weights of this network."
+        )
+    if not unit:
+        raise BadValue("No unit was named. Give one, such as mixed4a:97, or --check FILE.")
+    if method == "magnitude":
+        raise BadValue("The method magnitude is a control. Choose weight, attribution, snip, force or actgrad.")
+    plan = Plan(depth, size, method, level, ablation)
+    with console.bars(quiet=json) as stages:
+        found = find(network, unit, images, plan, pictures, networks, seed, stages)
+        figure = None if out is None else write(network, found, out, store, families)
+    if json:
+        return console.document(found.circuit.to_json())
+    rows = [
+        (e.source, e.target, f"{e.weight:+.3g}", f"{e.attribution:+.3g}",
+         "" if e.effect is None else f"{e.effect.value:+.3g} ({e.effect.low:+.2g} to {e.effect.high:+.2g})")
+        for node in reversed(found.circuit.nodes) for e in found.circuit.into(node.id)
+    ]  # fmt: skip
+    console.table(("from", "to", "weight", "attribution", "lost without it"), rows, right=("weight", "attribution"))
+    table = [(name, f"{k:.2f}", f"{r:.2f}") for name, k, r in found.verification.table]
+    console.table(("ablated to", "circuit kept", "circuit removed"), table, right=("circuit kept", "circuit removed"))
+    head = ("size", "faithfulness", "recovered", "largest weights", "random")
+    points = [
+        (p.size, *(f"{each:.2f}" for each in (p.faithfulness, p.recovered, p.magnitude, p.random)))
+        for p in found.verification.curve
+    ]
+    console.table(head, points, right=head)
+    for line in found.words:
+        console.say(line)
+    return None if figure is None else console.say(f"Open {figure}")

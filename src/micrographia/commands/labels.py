@@ -1,0 +1,42 @@
+"""`micrographia labels`: what the units of a layer are called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from micrographia import console
+from micrographia.commands.options import Json, Model, Seed, Weights
+
+
+def labels(
+    model: Model,
+    layer: Annotated[str, typer.Argument(help="a layer whose units see no more than the picture")],
+    given: Annotated[str, typer.Option(help="file of a person's labels (JSON or CSV); they override")] = "",
+    copies: Annotated[int, typer.Option(min=0, help="networks that have learned nothing; 0: as many as needed")] = 0,
+    weights: Weights = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Name each unit of a layer in standard words, Gabor, curve, colour contrast, ..., or none, each with its p."""
+    from micrographia.jobs.choose import open_network
+    from micrographia.jobs.labels import labels as find
+
+    graph = open_network(model, weights)
+    with console.bars(json) as stages:
+        found = find(graph, layer, given, copies, seed, stages)
+    for line in found.notes:
+        console.note(line)
+    if json:
+        return console.document(found.to_json())
+    rows = [
+        (f"{found.layer}:{e.unit}", e.label, "person" if e.given else "", e.best, f"{e.score:.2f}",
+         f"{e.confidence:.3f}", f"{e.p:.2g}", f"{e.corrected:.2g}")
+        for e in sorted(found.labels, key=lambda e: (e.label == "none", e.label, -e.score))
+        if e.label != "none"
+    ]  # fmt: skip
+    if rows:
+        head = ("unit", "label", "by", "measured best", "score", "confidence", "p", "corrected p")
+        console.table(head, rows, right=head[4:])
+    return console.say("; ".join(f"{name}: {number}" for name, number in found.counts().items()) + ".")

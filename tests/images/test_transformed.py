@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from micrographia.images.bundled import open_images
+from micrographia.images.transformed import coloured, hue_turn, patches, transformed
+
+
+def steps(pictures: torch.Tensor, group: str, number: int, step: float, side: int = 9) -> list[torch.Tensor]:
+    middle = (side - 1) / 2
+    return list(transformed(pictures, group, number, step, (side, side), (middle, middle)))
+
+
+def test_right_angles_are_exact_and_counterclockwise() -> None:
+    pictures = torch.rand(3, 3, 9, 9, dtype=torch.float64)
+    turned = steps(pictures, "rotation", 4, 90)
+    for quarter, each in enumerate(turned):
+        assert torch.allclose(each, pictures.rot90(quarter, (2, 3)))
+
+
+def test_mirror_hue_and_size() -> None:
+    pictures = torch.rand(3, 3, 9, 9, dtype=torch.float64)
+    same, mirrored = steps(pictures, "reflection", 2, 1)
+    assert torch.allclose(same, pictures)
+    assert torch.allclose(mirrored, pictures.flip(3))
+    hues = steps(pictures, "hue", 3, 120)
+    assert torch.allclose(hues[1], pictures.roll(1, 1))
+    assert torch.allclose(hues[2].mean(1), pictures.mean(1))
+    ramp = torch.arange(9.0, dtype=torch.float64).expand(1, 3, 9, 9)
+    _, own, larger = steps(ramp, "scale", 3, 1.0)
+    assert torch.allclose(own, ramp)
+    assert torch.allclose(larger[..., 4:] - larger[..., 3:-1], torch.full((1, 3, 9, 5), 0.5, dtype=torch.float64))
+
+
+def test_a_full_turn_of_hue_is_none() -> None:
+    assert torch.allclose(hue_turn(200.0) @ hue_turn(160.0), torch.eye(3, dtype=torch.float64))
+
+
+def test_colours_get_the_contrast_of_the_detail() -> None:
+    pictures = 0.5 + 0.1 * torch.randn(2, 1, 31, 31, dtype=torch.float64).expand(2, 3, 31, 31)
+    made = coloured(pictures)
+    grey = made.mean(1, keepdim=True)
+    assert (made - grey).std() > 2 * grey.std((2, 3)).max()
+    assert not torch.allclose(made[0] - grey[0], made[1] - grey[1])
+
+
+def test_patches_are_pictures_of_one_contrast_and_the_same_for_a_seed() -> None:
+    found = patches(open_images(), 5, 33, seed=3)
+    assert found.shape == (5, 3, 33, 33)
+    assert 0 <= float(found.min()) < float(found.max()) <= 1
+    assert torch.equal(found, patches(open_images(), 5, 33, seed=3))
+    assert found.std((1, 2, 3)).min() > 0.08
+    # wider than the pictures themselves
+    assert patches(open_images(), 1, 201).shape == (1, 3, 201, 201)
+
+
+@pytest.mark.parametrize("group", ["rotation", "reflection", "hue", "scale"])
+def test_the_middle_stays_in_the_middle(group: str) -> None:
+    pictures = torch.zeros(1, 3, 21, 21, dtype=torch.float64)
+    pictures[:, :, 10, 10] = 1
+    for each in transformed(pictures, group, 2, 0.5, (9, 7), (5.0, 2.0)):
+        assert divmod(int(each.abs().sum(1).flatten().argmax()), 7) == (5, 2)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from micrographia.errors import BadAddress, BadValue
+from micrographia.model.card import Card
+from micrographia.model.cell import segment, stage
+from micrographia.model.trace import trace
+from tests.networks import SIZE, Inception, ResNet, seeded
+
+
+@pytest.mark.parametrize(("make", "source"), [(Inception, "stem"), (ResNet, "stem")])
+def test_a_segment_gives_the_value_of_the_whole_network_at_its_cell(make: type[nn.Module], source: str) -> None:
+    graph = trace(seeded(make), Card("test", size=SIZE))
+    last = [layer.name for layer in graph.main_layers()][-1]
+    at = stage(graph, last)
+    images = torch.rand((3, 3, *at.size), dtype=torch.float64)
+    maps = graph.upto([source, last])(images)
+    part = segment(graph, source, at, tuple(maps[source].shape[2:]))
+    assert torch.allclose(part(maps[source]), maps[last][:, :, at.cell[0], at.cell[1]])
+
+
+def test_the_canvas_holds_the_receptive_field_and_no_more() -> None:
+    graph = trace(seeded(Inception), Card("test", size=(31, 31)))
+    last = graph.layer([layer.name for layer in graph.main_layers()][-1])
+    at = stage(graph, last.name)
+    assert last.receptive_field is not None
+    for seen, extent, middle in zip(last.receptive_field, at.size, at.centre, strict=True):
+        assert middle - (seen - 1) / 2 >= 0
+        assert extent - 1 - (middle + (seen - 1) / 2) < 1
+    # the middle is the px that the cell answers to most evenly: what lies beyond the field changes nothing
+    images = torch.rand((1, 3, *at.size), dtype=torch.float64)
+    wide = torch.nn.functional.pad(images, (0, 4, 0, 4), value=0.5)
+    values = [graph.upto(last.name)(each)[last.name][:, :, at.cell[0], at.cell[1]] for each in (images, wide)]
+    assert torch.allclose(*values)
+
+
+def test_what_has_no_such_cell() -> None:
+    graph = trace(seeded(Inception), Card("test", size=(7, 7)))
+    last = [layer.name for layer in graph.main_layers()][-1]
+    with pytest.raises(BadValue, match="more than a picture of 7 x 7 px shows. Choose an earlier layer."):
+        stage(graph, last)
+    with pytest.raises(BadAddress):
+        stage(graph, "nowhere")
+    with pytest.raises(BadValue, match="has no maps"):
+        stage(trace(seeded(ResNet), Card("test", size=SIZE)), "fc")
