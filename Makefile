@@ -13,7 +13,7 @@ demo: $(VENV)/.core
 	$(BIN)/micrographia observe mini-inception --out microscopes/mini-inception
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(if $(QUICK),-m "not long")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist loadfile $(if $(QUICK),-m "not long")
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests

@@ -19,14 +19,14 @@ FLOORS = {
     "optvis": 3, "study": 3,
     "circuits": 4,
     "jobs": 5, "scale": 5,
-    "commands": 6, "cli": 6, "serve": 6,
+    "commands": 6, "cli": 6, "serve": 6, "__main__": 6,
 }  # fmt: skip
 # what takes a second or more to import; a command that needs it imports it when it is called
 HEAVY = {"torch", "torchvision", "timm", "scipy", "sklearn", "skimage", "networkx", "einops", "PIL", "numpy", "jinja2"}
 # the words that both towers use
 SHARED = {"errors", "unit"}
 # neighbours of which one may import the other
-ABOVE = {("unit", "errors"), ("cli", "commands")}
+ABOVE = {("unit", "errors"), ("cli", "commands"), ("__main__", "cli")}
 # a part of a study that is a file of its own, and the only file that may import it
 PRIVATE = {
     "study.examples": ("study.histogram", "study.classes"),

@@ -16,6 +16,7 @@ from micrographia.commands.branches import branches
 from micrographia.commands.circuit import circuit
 from micrographia.commands.families import families
 from micrographia.commands.graph import graph
+from micrographia.commands.handmade import handmade
 from micrographia.commands.lab import lab
 from micrographia.commands.labels import labels
 from micrographia.commands.layers import layers
@@ -45,7 +46,7 @@ STOPPED = 130  # by Ctrl-C; the app returns it, where it does not raise
 
 for command in (
     observe, vis, atlas, models, layers, weights, svd, tuning, labels, nmf, banding, branches,
-    families, circuit, graph, lab, planted, rerun, bake, toy, train,
+    families, circuit, graph, lab, handmade, planted, rerun, bake, toy, train,
 ):  # fmt: skip
     app.command()(command)
 
