@@ -32,7 +32,7 @@ def test_an_experiment_is_written_and_not_run_again(tmp_path: Path, capsys: pyte
     assert "intro: " in err
     page = (tmp_path / "new" / "index.html").read_text()
     assert "Five features in two dimensions" in page
-    assert "data:image/png;base64," in page
+    assert "data:image/webp;base64," in page
     assert ' src="http' not in page
     assert "url(" not in page
     first = (tmp_path / "new" / "intro.json").stat().st_mtime_ns
@@ -116,7 +116,7 @@ def test_real_measures_the_layers_asked_for(tmp_path: Path, capsys: pytest.Captu
     assert code == 0
     document = json.loads(said)
     result = document["result"]
-    assert [(each["name"], each["units"]) for each in result["layers"]] == [("stem.1", 8), ("last.1", 10)]
+    assert [(each["name"], each["units"]) for each in result["layers"]] == [("stem", 8), ("last", 10)]
     # five pictures, sixteen places of each
     assert [each["samples"] for each in result["layers"]] == [80, 80]
     assert {"features_per_dimension", "dimensionality", "interference"} <= set(result["layers"][0]["measures"])
@@ -125,4 +125,4 @@ def test_real_measures_the_layers_asked_for(tmp_path: Path, capsys: pytest.Captu
     assert "A trained network" in (out / "index.html").read_text()
     code, said, _ = command(capsys, *words, "--layers", "stem.1", "--pictures", "5")
     assert code == 0
-    assert "stem.1: effective features per dimension" in said
+    assert "stem: effective features per dimension" in said

@@ -172,6 +172,15 @@ def test_an_autoencoder_finds_planted_directions() -> None:
     assert autoencoder.recovery(rng.standard_normal((6, 12)), truth)[0] < 0.9
 
 
+def test_autoencoders_trained_side_by_side_are_those_trained_alone() -> None:
+    data = np.random.default_rng(7).random((2, 31, 3))
+    both = autoencoder.learn(lambda step: data, 5, (0.1, 0.3), 20, seed=0)
+    for at, penalty in enumerate((0.1, 0.3)):
+        (alone,) = autoencoder.learn(lambda step, at=at: data[at], 5, (penalty,), 20, seed=0)
+        np.testing.assert_allclose(both[at].dictionary, alone.dictionary, atol=1e-4)
+        assert both[at].explained == pytest.approx(alone.explained, abs=1e-4)
+
+
 def test_real_layers_are_measured_beside_their_shuffled_activations() -> None:
     rng = np.random.default_rng(5)
     latent = rng.random((700, 3)) * (rng.random((700, 3)) < 0.2)

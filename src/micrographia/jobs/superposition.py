@@ -30,18 +30,20 @@ def real(
     weights: Path | None = None,
     images: str | None = None,
     layers: str = "",
-    pictures: int = 500,
+    pictures: int | None = None,
     seed: int = 0,
 ) -> Real:
     """Features per dimension, dimensionality and interference of a network's layers, held against shuffled activations.
 
-    `images` is a folder or archive (the bundled photographs where None), `layers` as in `chosen_layers`. Raises
-    BadModel, BadWeights, CannotTrace, BadAddress, BadImages and BadValue.
+    `images` is a folder or archive (the bundled photographs where None), `layers` as in `chosen_layers`, `pictures` how
+    many are read at most (where None, as many as give the samples of `size`). Raises BadModel, BadWeights, CannotTrace,
+    BadAddress, BadImages and BadValue.
 
     >>> real(QUICK, layers="mixed3a").layers[0].units  # doctest: +SKIP
     176
     """
     graph = open_network(model, weights)
+    pictures = -(-size.samples // PLACES) if pictures is None else pictures
     read = activations(graph, images, chosen_layers(graph, layers), pictures, seed)
     return measured(read, graph.card.name, size, seed)
 

@@ -206,7 +206,8 @@ def kernels(
     channels = examples.shape[1]
     fig = figure(1, 1, (7.6, 2.9 + 0.62 * channels))[0]
     fig.clear()
-    upper, lower = fig.subfigures(2, 1, height_ratios=(2.7, 0.62 * channels + 0.35))
+    parts: Any = fig.subfigures(2, 1, height_ratios=(2.7, 0.62 * channels + 0.35))
+    upper, lower = parts
     for part in (upper, lower):
         part.set_facecolor("none")
     top = upper.subplots(1, 3)
@@ -229,7 +230,7 @@ def kernels(
             axis.set(xticks=[], yticks=[])
         cells[0, feature].set_title(f"feature {feature}", fontsize=8, fontweight="normal", loc="center")
     for channel in range(channels):
-        cells[channel, 0].set_ylabel(f"channel {channel}", fontsize=8)
+        cells[channel, 0].set_ylabel(f"channel {channel}", fontsize=8, rotation=0, ha="right", va="center")
     lower.suptitle(example, fontsize=9, x=0.01, ha="left", fontweight="bold")
     return encoded(fig)
 

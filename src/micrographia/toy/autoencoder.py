@@ -22,6 +22,7 @@ from micrographia.toy.check import Check
 from micrographia.toy.data import draw
 from micrographia.toy.geometry import represented
 from micrographia.toy.model import Optimiser, Toy, chosen, make_toy
+from micrographia.toy.single import single
 from micrographia.toy.train import train
 
 FOUND = 0.9
@@ -122,23 +123,30 @@ def autoencoder(size: Size = FULL, seed: int = 0, threads: int | None = None) ->
     toy = make_toy(size.features, size.hidden, density=list(size.densities), seed=seed)
     walk = Optimiser("adam", rate=5e-3, decay=0, schedule="cosine")
     trained = train(toy, steps=size.toy_steps, batch=512, optimiser=walk, records=1, threads=threads)
-    recoveries: list[Recovery] = []
-    random, data = [], []
     entries = round(size.width * size.features)
     rng = np.random.default_rng(seed)
+    toys = [chosen(trained, [i]).toy for i in range(len(size.densities))]
+    vectors = [_hidden(one, w, 20_000, STREAM) for one, w in zip(toys, trained.weights, strict=True)]
+    scale = [float(np.sqrt(np.square(each).sum(1).mean())) for each in vectors]
+
+    def fresh(step: int) -> Float[np.ndarray, "model sample hidden"]:
+        given = zip(toys, trained.weights, scale, strict=True)
+        own = [_hidden(one, w, size.batch, STREAM + 1 + step) / length for one, w, length in given]
+        return np.repeat(own, len(size.penalties), axis=0)
+
+    # the autoencoders of all densities at once: many small steps cost more than few larger ones
+    learnt = learn(fresh, entries, size.penalties * len(size.densities), size.steps, seed)
+    recoveries: list[Recovery] = []
+    random, data = [], []
     for i, density in enumerate(size.densities):
-        weights = trained.weights[i]
-        one = chosen(trained, [i]).toy
-        truth = _unit(weights[:, represented(weights[None])[0]])
-        scale = float(np.sqrt(np.square(_hidden(one, weights, 4096, STREAM)).sum(1).mean()))
-        learnt = learn(_stream(one, weights, size.batch, scale), entries, size.penalties, size.steps, seed)
-        for penalty, each in zip(size.penalties, learnt, strict=True):
+        truth = _unit(trained.weights[i][:, represented(trained.weights[i][None])[0]])
+        own = learnt[i * len(size.penalties) :][: len(size.penalties)]
+        for penalty, each in zip(size.penalties, own, strict=True):
             how = recovery(each.dictionary, truth)
             recoveries.append(Recovery(density, penalty, truth.shape[1], *how, each.active, each.dead, each.explained))
-        vectors = _hidden(one, weights, 20_000, STREAM)
-        vectors = vectors[np.linalg.norm(vectors, axis=1) > 0.1 * scale]
+        long = vectors[i][np.linalg.norm(vectors[i], axis=1) > 0.1 * scale[i]]
         random.append(_null(truth, [rng.standard_normal((size.hidden, entries)) for _ in range(size.trials)]))
-        data.append(_null(truth, [vectors[rng.integers(len(vectors), size=entries)].T for _ in range(size.trials)]))
+        data.append(_null(truth, [long[rng.integers(len(long), size=entries)].T for _ in range(size.trials)]))
     null = np.array(random), np.array(data)
     return Autoencoder(size, tuple(recoveries), *null, _checks(size, recoveries, *null))
 
@@ -175,8 +183,16 @@ def learn(
     >>> learn(lambda step: rng.random((32, 3)), 4, (0.1,), 5, seed=0)[0].dictionary.shape
     (3, 4)
     """
+    first = hidden(0)
+    with single(len(penalties) * first.shape[-2] * entries):
+        return _learn(hidden, first.shape[-1], entries, penalties, steps, seed)
+
+
+def _learn(
+    hidden: Callable[[int], np.ndarray], size: int, entries: int, penalties: tuple[float, ...], steps: int, seed: int
+) -> list[Learnt]:
     generator = torch.Generator().manual_seed(seed)
-    size, count = hidden(0).shape[-1], len(penalties)
+    count = len(penalties)
     out = torch.randn(size, entries, generator=generator).expand(count, -1, -1).clone()
     out /= out.norm(dim=1, keepdim=True)
     parameters = [out, out.transpose(1, 2).clone(), torch.zeros(count, 1, entries), torch.zeros(count, 1, size)]
@@ -214,11 +230,6 @@ def _code(parameters: list[Tensor], h: Tensor) -> tuple[Tensor, Tensor]:
 
 def _hidden(toy: Toy, weights: np.ndarray, samples: int, stream: int) -> Float[np.ndarray, "sample hidden"]:
     return draw(toy, samples, stream)[0] @ weights.T
-
-
-def _stream(toy: Toy, weights: np.ndarray, samples: int, scale: float) -> Callable[[int], np.ndarray]:
-    """Fresh hidden vectors for each step, over their scale."""
-    return lambda step: _hidden(toy, weights, samples, STREAM + 1 + step) / scale
 
 
 def _unit(columns: np.ndarray) -> np.ndarray:

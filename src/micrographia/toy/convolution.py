@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
 from micrographia.toy.check import Check
 from micrographia.toy.geometry import dimensions_per_feature, effective_count
 from micrographia.toy.model import Optimiser, best, make_toy, repeated
+from micrographia.toy.single import single
 from micrographia.toy.train import evaluate, train
 
 LEAST = 0.5
@@ -102,7 +102,8 @@ def convolution(size: Size = FULL, seed: int = 0, threads: int | None = None) ->
     >>> convolution(QUICK).codes[1].kernel  # doctest: +SKIP
     3
     """
-    codes = tuple(_codes(size, kernel, seed) for kernel in size.kernels)
+    with single(size.batch * len(size.densities) * size.restarts * size.features * size.side**2):
+        codes = tuple(_codes(size, kernel, seed) for kernel in size.kernels)
     toy = repeated(make_toy(size.features, size.hidden, density=list(size.densities)), size.restarts, seed)
     walk = Optimiser("adam", rate=5e-3, decay=0, schedule="cosine")
     batch = size.batch * size.side**2
@@ -258,4 +259,6 @@ def _checks(
 
 
 def _rank(size: Size, codes: Codes) -> float:
+    from scipy.stats import spearmanr  # takes long to import
+
     return float(spearmanr(-np.array(size.densities), codes.features_per_dimension)[0])
