@@ -49,7 +49,7 @@ class Atlas:
 
 def samples(
     graph: LayerGraph,
-    batches: Iterable[tuple[Int[np.ndarray, " batch"], UInt8[np.ndarray, "batch channel height width"]]],
+    batches: Iterable[tuple[Int[np.ndarray, " _"], UInt8[np.ndarray, "_ _ _ _"]]],
     layer: str,
     seed: int = 0,
 ) -> Float[np.ndarray, "sample channel"]:

@@ -104,8 +104,10 @@ def missing(scene: Scene) -> list[str]:
     """The titles of this level's panels whose records are not there (yet), one for each kind of record."""
     level = "unit" if isinstance(scene.place, Unit) else "layer"
     lacking = [p for p in PANELS.values() if p.level == level and not all(k in scene.records for k in p.kinds)]
-    first = {panel.kinds: panel.title for panel in reversed(lacking)}
-    return list(first.values())[::-1]
+    first: dict[tuple[str, ...], str] = {}
+    for panel in lacking:
+        first.setdefault(panel.kinds, panel.title)
+    return list(first.values())
 
 
 @cache
