@@ -96,6 +96,14 @@ def test_equal_pictures_agree_and_those_of_other_units_less(tiny: LayerGraph) ->
     assert all(0 < each["reached"] <= 1 for each in seeds)
 
 
+def test_a_picture_that_does_not_beat_plain_grey_has_nothing_to_keep(tiny: LayerGraph) -> None:
+    picture = made(tiny, "2:1")
+    greyer = replace(picture, reached=0.5, numbers={**picture.numbers, "flat": 0.7})
+    assert held_out(tiny, greyer) == {}
+    with pytest.raises(BadValue, match="is dead"):
+        held_out(tiny, replace(picture, dead=True))
+
+
 def test_what_cannot_be_compared_is_refused(tiny: LayerGraph) -> None:
     one, other = made(tiny, "2:1"), made(tiny, "2:2")
     with pytest.raises(BadValue, match="1 live pictures of 1 units"):

@@ -43,8 +43,8 @@ def write_pictures(
         for rendered in render(graph, units, quality=quality, seed=seed, device=device):
             files = {} if rendered.dead else {"vis.jpg": draw.encode(rendered.image, quality=90)}
             values = _facts(rendered)
-            if not rendered.dead:
-                values["held_out"] = held_out(graph, rendered, device=device, judges=judges)
+            if not rendered.dead and (kept := held_out(graph, rendered, device=device, judges=judges)):
+                values["held_out"] = kept
             put(store, rendered.unit, "vis", source, values, {"vis_reached": rendered.reached}, files)
             advance(1)
 

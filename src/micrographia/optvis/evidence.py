@@ -79,7 +79,8 @@ def held_out(
     """What share of its activation a picture keeps under each change that it was not optimised for.
 
     1 is all of what it has above plain grey, 0 none; the mean over `draws` where the change is random. A picture that
-    only exploits the exact px loses much of it. Raises BadValue for a dead unit, which has no picture.
+    only exploits the exact px loses much of it. Empty where plain grey excites the unit as much as its picture does, so
+    that there is nothing to keep. Raises BadValue for a dead unit, which has no picture.
 
     >>> held_out(graph, made)  # doctest: +SKIP
     {'noisy': 0.97, 'blurred': 0.81, 'faded': 0.66, 'dark': 0.9}
@@ -87,8 +88,10 @@ def held_out(
     judge, channel = _judge(graph, made, device, judges)
     picture = _tensor(made, device)
     flat = made.numbers["flat"]
-    if made.dead or made.reached <= flat:
+    if made.dead:
         raise BadValue(f"{made.unit} is dead and has no picture. Leave it out.")
+    if made.reached <= max(flat, 0.0 if judge.rectified else flat):
+        return {}
     generator = torch.Generator().manual_seed(seed)
     kept = {}
     with torch.no_grad():
