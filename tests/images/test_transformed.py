@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from micrographia.images.bundled import open_images
-from micrographia.images.transformed import coloured, hue_turn, patches, transformed
+from micrographia.images.hue import turn_hue
+from micrographia.images.transformed import coloured, patches, transformed
 
 
 def steps(pictures: torch.Tensor, group: str, number: int, step: float, side: int = 9) -> list[torch.Tensor]:
@@ -34,7 +35,7 @@ def test_mirror_hue_and_size() -> None:
 
 
 def test_a_full_turn_of_hue_is_none() -> None:
-    assert torch.allclose(hue_turn(200.0) @ hue_turn(160.0), torch.eye(3, dtype=torch.float64))
+    assert torch.allclose(turn_hue(200.0) @ turn_hue(160.0), torch.eye(3, dtype=torch.float64))
 
 
 def test_colours_get_the_contrast_of_the_detail() -> None:

@@ -19,17 +19,17 @@ places = st.none() | names | st.builds(Unit, names, st.integers(0, 4000))
 
 @given(places, places)
 def test_a_link_leads_to_the_folder(source: urls.Place, target: urls.Place) -> None:
-    base = "file:///root/" + urls.link(None, source)
+    base = "file:///site/" + urls.link(None, source)
     found = urlsplit(urljoin(base, urls.link(source, target)))
     assert not found.fragment
     assert not found.query
-    assert unquote(found.path) == str(PurePosixPath("/root") / urls.folder(target) / "index.html")
+    assert unquote(found.path) == str(PurePosixPath("/site") / urls.folder(target) / "index.html")
 
 
 @given(places)
 def test_assets_lie_beside_the_layers(source: urls.Place) -> None:
-    found = urljoin("file:///root/" + urls.link(None, source), urls.asset(source, "site.css"))
-    assert found == "file:///root/-/site.css"
+    found = urljoin("file:///site/" + urls.link(None, source), urls.asset(source, "site.css"))
+    assert found == "file:///site/-/site.css"
 
 
 @pytest.mark.parametrize(

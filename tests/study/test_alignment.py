@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from micrographia.errors import BadValue
-from micrographia.images.transformed import hue_turn
+from micrographia.images.hue import turn_hue
 from micrographia.study.alignment import (
     GROUPS,
     LARGEST,
@@ -79,7 +79,7 @@ def test_a_drawn_kernel_turned_by_any_angle_is_found_at_it(shape: str) -> None:
 def test_hue_is_the_turn_of_colours_about_grey() -> None:
     rng = np.random.default_rng(2)
     kernel = rng.normal(size=(3, 5, 5))
-    turned = np.einsum("dc,chw->dhw", hue_turn(70.0).numpy(), kernel)
+    turned = np.einsum("dc,chw->dhw", turn_hue(70.0).numpy(), kernel)
     found = align(of_pixels(np.stack([kernel, turned]), GROUPS["hue"]))
     assert top(found, 1, 0) == (70.0, pytest.approx(1, abs=1e-4))
     coloured = np.stack([drawn("edge", 0, 7, colour=hue(angle)) for angle in (10, 130)])

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from micrographia.errors import BadImages
+from micrographia.images.hue import turn_hue
 from micrographia.images.source import ImageSource, read
 
 Pictures = Float[Tensor, "picture 3 height width"]
@@ -82,7 +83,7 @@ def transformed(
         elif group == "reflection":
             at_x = -x if number else x
         elif group == "hue":
-            turned = torch.einsum("dc,pchw->pdhw", hue_turn(number * step).to(pictures), pictures)
+            turned = torch.einsum("dc,pchw->pdhw", turn_hue(number * step).to(pictures), pictures)
         elif group == "scale":
             factor = 2.0 ** ((number - steps // 2) * step)
             at_y, at_x = y / factor, x / factor
@@ -107,18 +108,6 @@ def coloured(pictures: Pictures) -> Pictures:
     hues = GOLDEN * np.arange(len(pictures))[:, None] - 2 * np.pi * np.arange(3) / 3
     tint = torch.from_numpy(np.cos(hues)).to(pictures)[:, :, None, None]
     return middle + detail * (tint + 1 / 3) + colour * (detail.std((2, 3), keepdim=True) / own.clamp_min(0.01))
-
-
-def hue_turn(degrees: Number) -> Float[Tensor, "3 3"]:
-    """The rotation of RGB about the grey axis: by 120 degrees red becomes green, green blue, and blue red.
-
-    >>> (hue_turn(120.0) @ torch.tensor([1.0, 0, 0], dtype=torch.float64)).round().abs().tolist()
-    [0.0, 1.0, 0.0]
-    """
-    angle = np.deg2rad(degrees)
-    grey = torch.full((3, 3), 1 / 3, dtype=torch.float64)
-    axis = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=torch.float64) / np.sqrt(3)
-    return grey + float(np.cos(angle)) * (torch.eye(3, dtype=torch.float64) - grey) + float(np.sin(angle)) * axis
 
 
 def _smoothed(pictures: Pictures, factor: float) -> Pictures:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from micrographia.errors import BadValue
-from micrographia.images.stimuli.colours import ColourEdges, ColourSpots, TintedTextures, Tints, turn_hue
+from micrographia.images.hue import turn_hue
+from micrographia.images.stimuli.colours import ColourEdges, ColourSpots, TintedTextures, Tints
 from micrographia.images.stimuli.crops import MOVES, Crops
 from micrographia.images.stimuli.frame import Frame, render, shape
 

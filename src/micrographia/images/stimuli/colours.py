@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,16 +23,6 @@ def colour(hue: Column) -> Float[Tensor, "stimulus 3 1 1"]:
     """
     channels = torch.tensor([0.0, 120.0, 240.0], dtype=hue.dtype, device=hue.device)[:, None, None]
     return torch.cos(torch.deg2rad(hue[:, None] - channels))
-
-
-def turn_hue(degrees: float | int) -> Float[Tensor, "3 3"]:
-    """The matrix that turns red, green and blue about the grey axis: the hue shift of a whole picture.
-
-    >>> (turn_hue(120) @ torch.tensor([1.0, 0, 0], dtype=torch.float64)).round(decimals=3).tolist()
-    [0.0, 1.0, 0.0]
-    """
-    steps = torch.tensor([[0.0, -120.0, 120.0], [120.0, 0.0, -120.0], [-120.0, 120.0, 0.0]], dtype=torch.float64)
-    return (1 + 2 * torch.cos(math.pi / 180 * (degrees - steps))) / 3
 
 
 def _hues(number: int) -> Axis:

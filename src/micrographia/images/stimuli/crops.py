@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from micrographia.errors import BadValue
-from micrographia.images.stimuli.colours import turn_hue
+from micrographia.images.hue import turn_hue
 from micrographia.images.stimuli.frame import Axis, Canvas, Column, Numbers, angles
 
 MOVES = {
