@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from micrographia.circuits.chain import chain
 from micrographia.circuits.extract import extract, joined, links_of, relabelled, select, size_of
 from micrographia.circuits.masked import TARGET, Link, kept, nothing, removed
+from micrographia.circuits.paths import Paths
 from micrographia.circuits.probe import ABLATIONS, Probe, ablated, probe, target
 from micrographia.circuits.score import Scores, StageScores, score
 from micrographia.errors import BadValue
@@ -112,7 +115,7 @@ def test_attribution_of_a_linear_network_is_exact() -> None:
     layers = chain(graph, "c", 3)
     flow = probe(graph, layers, target(graph, "c:1"), pictures(4))
     gone = ablated(flow, "zero")
-    scores = score(graph, flow, gone, pool=99)
+    scores = score(graph, flow, gone, "net", pool=99)
     # what all edges of a layer add to the target, with its bias, is the target: so too with each layer alone removed
     for number, stage in enumerate(scores.stages, start=1):
         for row, unit in enumerate(stage.targets):
@@ -122,10 +125,31 @@ def test_attribution_of_a_linear_network_is_exact() -> None:
                 assert stage.edges[row, source] == pytest.approx(float(lost.square().mean().sqrt()), abs=1e-9)
 
 
+def test_attribution_sums_the_squares_of_single_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("micrographia.circuits.score.Paths", partial(Paths, draws=300))
+    graph = linear_graph()
+    flow = probe(graph, chain(graph, "c", 3), target(graph, "c:1"), pictures(4))
+    scores = score(graph, flow, ablated(flow, "zero"), pool=99)
+    first, second, last = (dict(graph.module.named_parameters())[f"{name}.weight"] for name in "abc")
+    for unit, source in ((0, 0), (3, 2), (4, 1)):
+        # the picture's one channel through one unit of each layer
+        own = F.conv2d(flow.reads[0][:, source : source + 1], first[unit, source][None, None], padding=1)
+        squares = torch.zeros(len(flow), dtype=own.dtype)
+        for middle in range(4):
+            out = F.conv2d(F.conv2d(own, second[middle, unit][None, None]), last[1, middle][None, None])
+            squares += flow.at_cells(out).square()
+        wanted = float(squares.mean().sqrt())
+        assert scores.stages[0].edges[unit, source] == pytest.approx(wanted, rel=0.08)
+    # one path leads from each edge of the last two layers, so that nothing is estimated there
+    net = score(graph, flow, ablated(flow, "zero"), "net", pool=99)
+    for number in (1, 2):
+        assert np.allclose(scores.stages[number].edges, net.stages[number].edges)
+
+
 def test_contributions_sum_to_the_pre_activation_less_the_bias() -> None:
     graph = linear_graph()
     flow = probe(graph, chain(graph, "c", 1), target(graph, "c:1"), pictures(4))
-    scores = score(graph, flow, ablated(flow, "zero"))
+    scores = score(graph, flow, ablated(flow, "zero"), "net")
     bias = expanded(graph, "b", "c", [1]).bias[0]
     assert scores.stages[0].signed.sum() == pytest.approx(float(flow.values.mean()) - bias, abs=1e-10)
 
@@ -156,7 +180,7 @@ def test_snip_and_actgrad_are_what_their_definitions_say() -> None:
     assert np.allclose(score(graph, flow, gone, "actgrad").stages[0].edges[0], sums.numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["attribution", "weight", "snip", "force", "actgrad"])
+@pytest.mark.parametrize("method", ["attribution", "net", "weight", "snip", "force", "actgrad"])
 @pytest.mark.parametrize("level", ["edge", "node"])
 def test_every_circuit_joins_the_base_to_the_target(graph: LayerGraph, found: Probe, method: str, level: str) -> None:
     gone = ablated(found, "mean")

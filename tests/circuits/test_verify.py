@@ -14,7 +14,8 @@ from micrographia.circuits.masked import kept, nothing
 from micrographia.circuits.planted import null_network, stimuli, written
 from micrographia.circuits.probe import ablated, probe, target
 from micrographia.circuits.untrained import moments, untrained
-from micrographia.circuits.verify import halves, verify
+from micrographia.circuits.verdict import halves, supported
+from micrographia.circuits.verify import verify
 from micrographia.errors import BadValue
 
 
@@ -108,6 +109,8 @@ def test_a_written_circuit_is_supported_or_as_good_as_its_weights() -> None:
         "beats random circuits of equal size", "beats the largest weights", "beats untrained networks",
     }  # fmt: skip
     assert found.supported == (found.p <= 0.05)
+    again = supported(planted.graph, target(planted.graph, "conv3:0"), stimuli(48), plan, 19, 19, 8)
+    assert again == found.supported
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def circuit_of(
 def _attributions(
     graph: LayerGraph, probe: Probe, ablation: Ablated, targets: Mapping[int, list[int]]
 ) -> dict[int, dict[int, np.ndarray]]:
-    """The mean attribution of all edges into the circuit's units, over all windows."""
-    found = score(graph, probe, ablation, "attribution", units=targets)
+    """The mean net attribution of all edges into the circuit's units, over all windows."""
+    found = score(graph, probe, ablation, "net", units=targets)
     return {
         number: dict(zip(stage.targets, stage.signed, strict=True))
         for number, stage in enumerate(found.stages, start=1)

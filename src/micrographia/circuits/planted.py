@@ -83,8 +83,11 @@ def null_network(seed: int, widths: tuple[int, ...] = WIDTHS) -> LayerGraph:
     return trace(model.eval(), card_of(f"null-{seed}"))
 
 
-def written(name: str, seed: int = 0) -> Planted:
-    """One of the networks in WRITTEN; `seed` is of its other units and of the noise. Raises BadValue.
+def written(name: str, seed: int = 0, noise: float = NOISE) -> Planted:
+    """One of the networks in WRITTEN; `seed` is of its other units and of the noise.
+
+    `noise` is the spread of the weights that are not planted, over the largest weight of the weakest planted kernel in
+    the same layer. Raises BadValue for another name.
 
     >>> len(written("union over cases").edges)
     12
@@ -92,7 +95,7 @@ def written(name: str, seed: int = 0) -> Planted:
     if name not in WRITTEN:
         raise BadValue(f"There is no planted network '{name}'. Choose {', '.join(WRITTEN)}.")
     kernels, biases = WRITTEN[name]()
-    return Planted(name, _network(name, kernels, biases, seed), edges_of(kernels))
+    return Planted(name, _network(name, kernels, biases, seed, noise), edges_of(kernels))
 
 
 def edges_of(kernels: Weights) -> frozenset[tuple[str, str]]:
@@ -101,7 +104,7 @@ def edges_of(kernels: Weights) -> frozenset[tuple[str, str]]:
     return frozenset((f"{layers[layer - 1]}:{source}", f"{layers[layer]}:{unit}") for layer, unit, source in kernels)
 
 
-def _network(name: str, kernels: Weights, biases: Biases, seed: int) -> LayerGraph:
+def _network(name: str, kernels: Weights, biases: Biases, seed: int, noise: float = NOISE) -> LayerGraph:
     model = Stack()
     with torch.no_grad():
         for layer, block in enumerate(model.children(), start=1):
@@ -112,7 +115,7 @@ def _network(name: str, kernels: Weights, biases: Biases, seed: int) -> LayerGra
             shape = (WIDTHS[layer], WIDTHS[layer - 1], SIZES[layer - 1], SIZES[layer - 1])
             weights = np.empty(shape)
             for unit in range(len(weights)):  # a unit's noise does not depend on what else is planted
-                spread = NOISE * least if unit in planted else np.sqrt(2 / np.prod(shape[1:]))
+                spread = noise * least if unit in planted else np.sqrt(2 / np.prod(shape[1:]))
                 weights[unit] = np.random.default_rng([seed, layer, unit]).normal(0, spread, shape[1:])
             for (unit, source), each in own.items():
                 weights[unit, source] = each

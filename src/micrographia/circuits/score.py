@@ -1,8 +1,9 @@
-"""score(probe, method): how much each edge matters to the target, by one of five methods, on some pictures.
+"""score(probe, method): how much each edge matters to the target, by one of several methods, on some pictures.
 
 Every method but "weight" looks at the products of kernel weights, source values and the target's gradient. Summed over
 a kernel's taps and places they are the kernel's attribution, activation times gradient, which is exact where the
 network is linear (as Syed et al. 2023 for edges); they differ in what is summed before the sign is dropped.
+"attribution" sums only along one path from an edge to the target (see `paths`), "net" over all of them.
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from micrographia.circuits.masked import TARGET
+from micrographia.circuits.paths import Paths
 from micrographia.circuits.probe import Ablated, Probe
 from micrographia.circuits.stage import Entry, Reader
 from micrographia.errors import BadValue, suggest
 from micrographia.model.graph import LayerGraph
 from micrographia.study.weights import expanded
 
-METHODS = ("attribution", "weight", "snip", "force", "actgrad", "magnitude")
-"""attribution: root mean square over pictures of an edge's activation (less its ablated value) times gradient.
-weight: share of a unit's squared expanded weights, times the share of the unit it leads to. snip: sum of |weight times
-its gradient| (Lee et al. 2019); force: the same again and again while the circuit shrinks (de Jorge et al. 2021);
-actgrad: |activation times gradient| of each kernel's own output (Hamblin et al. 2022). magnitude: the weights' norm
-alone, a control."""
+METHODS = ("attribution", "net", "weight", "snip", "force", "actgrad", "magnitude")
+"""attribution: an edge's activation (less its ablated value) times gradient, along each path to the target by itself:
+the root of the mean over pictures of the sum over paths of squares. net: the same with paths summed first, so that
+those of opposite signs cancel (Syed et al. 2023). weight: share of a unit's squared expanded weights, times the share
+of the unit it leads to. snip: sum of |weight times its gradient| (Lee et al. 2019); force: the same again and again
+while the circuit shrinks (de Jorge et al. 2021); actgrad: |activation times gradient| of each kernel's own output
+(Hamblin et al. 2022). magnitude: the weights' norm alone, a control."""
 
 
 @dataclass(frozen=True, eq=False)
 class StageScores:
     """Scores of the edges from every unit of a layer into some units of the next; `targets` are their numbers.
 
-    `signed` is each edge's mean attribution; `kernels` the scores of single kernels where they were asked for.
+    `signed` is each edge's mean net attribution (zeros for the method "attribution", which does not look at it);
+    `kernels` the scores of single kernels where they were asked for.
     """
 
     targets: tuple[int, ...]
@@ -75,15 +79,18 @@ def score(
         raise BadValue(
             f"There is no method '{method}'. Near it: {suggest(method, METHODS)}; all: {', '.join(METHODS)}."
         )
-    gradients = _gradients(probe)
-    nodes = [_importance(probe, ablation, layer, gradients) for layer in range(len(probe.reads))]
+    by_path = method == "attribution"
+    gradients = [] if by_path else _gradients(probe)
+    nodes = [np.zeros(0)] * len(probe.reads)
+    down: list[Tensor] = []  # with respect to the layer that `here` is of; there is none above the target
     by_weight = method in ("weight", "magnitude")
     found: list[StageScores] = []
     here: tuple[int, ...] = (TARGET,)
     worth = np.ones(1)
     for number in range(len(probe.chain.stages), 0, -1):
         here = here if units is None else tuple(units[number])
-        each = [_edges(probe, ablation, number, unit, gradients, method, kernels) for unit in here]
+        paths = Paths(probe, number - 1) if by_path else None
+        each = [_edges(probe, ablation, number, unit, down, method, kernels, paths) for unit in here]
         edges = np.stack([edge for edge, _, _ in each])
         if by_weight:
             edges = _by_weight(graph, probe, number, here, method == "weight") * (
@@ -93,8 +100,10 @@ def score(
             StageScores(here, edges, np.stack([s for _, s, _ in each]), tuple(k for _, _, k in each if kernels))
         )
         total = edges.max(0) if method == "magnitude" else edges.sum(0)
-        if method != "attribution":
-            nodes[number - 1] = total
+        down = paths.gradients() if paths else [gradients[number - 1]]
+        nodes[number - 1] = (
+            _importance(probe, ablation, number - 1, down) if method in ("attribution", "net") else total
+        )
         order = np.argsort(-total, kind="stable")[:pool]
         chosen = np.sort(order[total[order] > 0])
         here, worth = tuple(chosen.tolist()), total[chosen]
@@ -115,10 +124,10 @@ def _gradients(probe: Probe) -> list[Tensor]:
         return [each.detach() for each in torch.autograd.grad(total, reads)]
 
 
-def _importance(probe: Probe, ablation: Ablated, layer: int, gradients: list[Tensor]) -> Float[np.ndarray, " unit"]:
+def _importance(probe: Probe, ablation: Ablated, layer: int, down: list[Tensor]) -> Float[np.ndarray, " unit"]:
     """Of each unit: root mean square over windows of its activation, less the ablated one, times gradient."""
-    products = (gradients[layer] * (probe.reads[layer] - ablation.reads[layer])).sum((2, 3))
-    return _root_mean_square(products)
+    change = probe.reads[layer] - ablation.reads[layer]
+    return _root_mean_square(torch.cat([(each * change).sum((2, 3)) for each in down]))
 
 
 def _root_mean_square(products: Tensor) -> Float[np.ndarray, ...]:
@@ -127,34 +136,49 @@ def _root_mean_square(products: Tensor) -> Float[np.ndarray, ...]:
 
 
 def _edges(
-    probe: Probe, ablation: Ablated, number: int, unit: int, gradients: list[Tensor], method: str, kernels: bool
+    probe: Probe,
+    ablation: Ablated,
+    number: int,
+    unit: int,
+    down: list[Tensor],
+    method: str,
+    kernels: bool,
+    paths: Paths | None,
 ) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"], Float[np.ndarray, "_kernel source"]]:
-    """Score, mean attribution, and scores of single kernels, of all edges into one unit."""
-    layer = number - 1
-    signed = torch.zeros((len(probe), probe.chain.channels[layer]), dtype=probe.reads[0].dtype)
+    """Score, mean net attribution, and scores of single kernels, of all edges into one unit."""
+    layer, width = number - 1, probe.chain.channels[number - 1]
+    draws = 1 if paths is None else paths.draws
+    signed = torch.zeros((draws * len(probe), width), dtype=probe.reads[0].dtype)
     single = []
-    for reader, outer in _entry_gradients(probe, number, unit, gradients):
-        for entry, gradient in zip(reader.entries, outer, strict=True):
+    for reader, outer in _entry_gradients(probe, number, unit, down, draws):
+        for entry, gradients in zip(reader.entries, outer, strict=True):
             natural = probe.before(layer, entry)
             change = natural - ablation.before(layer, entry)
-            signed = signed + _attribution(entry, gradient, change)
+            parts = []
+            for draw, gradient in enumerate(gradients):
+                back = _back(entry, gradient, (change.shape[2], change.shape[3]))
+                parts.append((back * change).sum((2, 3)))
+                if paths is not None:
+                    paths.add(unit, draw, entry, back)
+            signed = signed + torch.cat(parts)
             if method in ("snip", "force", "actgrad"):
-                by_kernel, by_tap = kernel_products(entry, gradient, natural)
+                by_kernel, by_tap = kernel_products(entry, gradients[0], natural)
                 sizes = by_kernel.abs() if method == "actgrad" else by_tap
                 single.append(sizes.double().mean(0).cpu().numpy())
             elif kernels:
-                single.append(_root_mean_square(kernel_products(entry, gradient, change)[0]))
-    mean = signed.double().mean(0).cpu().numpy()
-    every = np.concatenate(single) if single else np.zeros((0, signed.shape[1]))
+                products = [kernel_products(entry, gradient, change)[0] for gradient in gradients]
+                single.append(_root_mean_square(torch.cat(products)))
+    mean = signed.double().mean(0).cpu().numpy() if paths is None else np.zeros(width)
+    every = np.concatenate(single) if single else np.zeros((0, width))
     if method in ("snip", "force", "actgrad"):
         return every.sum(0), mean, every
     return _root_mean_square(signed), mean, every
 
 
 def _entry_gradients(
-    probe: Probe, number: int, unit: int, gradients: list[Tensor]
-) -> Iterator[tuple[Reader, list[Tensor]]]:
-    """The target's gradient with respect to what each entry of a unit gives, on the natural values."""
+    probe: Probe, number: int, unit: int, down: list[Tensor], draws: int
+) -> Iterator[tuple[Reader, list[list[Tensor]]]]:
+    """The target's gradient with respect to what each entry of a unit gives, on the natural values, for each draw."""
     layer, stages = number - 1, probe.chain.stages
     pairs = probe.readers if unit == TARGET else ((stages[layer].reader(unit), 1.0),)
     for reader, weight in pairs:
@@ -162,21 +186,22 @@ def _entry_gradients(
             outs = [probe.whole(layer, entry).detach().clone().requires_grad_(True) for entry in reader.entries]
             value = reader(outs)
             if unit == TARGET:
-                result = weight * probe.at_cells(value).sum()
+                # nothing lies above the target, so that all draws are the same
+                results = [weight * probe.at_cells(value).sum()]
             else:
                 read = stages[number].read_some(value, [unit], probe.ratios[number])
-                result = (read * gradients[number][:, unit : unit + 1]).sum()
-            yield reader, [each.detach() for each in torch.autograd.grad(result, outs)]
+                results = [(read * each[:, unit : unit + 1]).sum() for each in down]
+            found = [torch.autograd.grad(result, outs, retain_graph=True) for result in results]
+            found = found * (draws // len(found))
+            yield reader, [[each.detach() for each in entry] for entry in zip(*found, strict=True)]
 
 
-def _attribution(entry: Entry, gradient: Tensor, change: Tensor) -> Float[Tensor, "window source"]:
-    """What each source adds to the target by way of this entry: its change, read by the kernels, times the gradient."""
-    size = change.shape[2:]
+def _back(entry: Entry, gradient: Tensor, size: tuple[int, int]) -> Float[Tensor, "window source _height _width"]:
+    """The gradient with respect to what an entry reads."""
     back = F.conv_transpose2d(gradient, entry.weight, None, entry.stride, entry.padding, 0, 1, entry.dilation)
     # rows that no kernel reached at the end of the map get no gradient
     missing = [whole - part for whole, part in zip(size, back.shape[2:], strict=True)]
-    back = F.pad(back, (0, missing[1], 0, missing[0]))
-    return (back * change).sum((2, 3))
+    return F.pad(back, (0, missing[1], 0, missing[0]))
 
 
 def kernel_products(

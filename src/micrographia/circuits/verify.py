@@ -7,7 +7,6 @@ distance of the recovered share from one (Mueller et al., MIB 2025).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,12 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from micrographia.circuits.chain import chain
-from micrographia.circuits.controls import Plan, magnitude_only, other_networks, random_circuits
+from micrographia.circuits.controls import Plan, magnitude_only, random_circuits
 from micrographia.circuits.extract import Extraction, extract, links_of, relabelled, size_of
 from micrographia.circuits.faithful import (
     Interval,
     area,
-    better_p,
     faithfulness,
     interval,
     jaccard,
@@ -30,13 +28,12 @@ from micrographia.circuits.faithful import (
 )
 from micrographia.circuits.masked import Link, kept, nothing, removed
 from micrographia.circuits.probe import ABLATIONS, Ablated, Probe, Target, ablated, probe
+from micrographia.circuits.verdict import PICTURES, enough, halves, holds, verdict
 from micrographia.console import Stages, silent
 from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
-from micrographia.study.null import Finding, permutation_p
+from micrographia.study.null import Finding
 
-PICTURES = 16  # in each half: a circuit is found on as many and tested on as many others
-LEVEL = 0.05
 SEEDS = 3
 
 
@@ -84,7 +81,7 @@ class Verification:
 
     @property
     def supported(self) -> bool:
-        return self.p <= LEVEL and self.faithfulness.value > 0
+        return holds(self.findings, self.faithfulness.value)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a circuit's file."""
@@ -111,17 +108,6 @@ class Verified:
     verification: Verification
 
 
-def halves(
-    images: Float[Tensor, "picture channel height width"], seed: int, pictures: int = PICTURES
-) -> tuple[Tensor, Tensor]:
-    """Pictures to find a circuit on and others to test it on, drawn at random; raises BadValue for fewer than 4."""
-    if len(images) < 4:
-        raise BadValue(f"{len(images)} pictures cannot be shared out to find and to test a circuit. Give 4 or more.")
-    order = np.random.default_rng(seed).permutation(len(images))
-    half = min(pictures, len(images) // 2)
-    return images[order[:half]], images[order[half : 2 * half]]
-
-
 def verify(
     graph: LayerGraph,
     target: Target,
@@ -140,8 +126,7 @@ def verify(
     >>> verify(graph, target(graph, "mixed3b:379"), pictures).verification.supported  # doctest: +SKIP
     True
     """
-    if min(randoms, networks) < 19:
-        raise BadValue(f"{min(randoms, networks)} controls cannot give a p-value of 0.05. Ask for 19 or more of each.")
+    enough(randoms, networks)
     advance = stages("circuit and pictures", SEEDS)
     layers = chain(graph, target.layer, plan.depth)
     runs = []
@@ -162,9 +147,8 @@ def verify(
     rng = np.random.default_rng(seed)
     losses = _losses(trial, links, gone, plan.level, stages)
     magnitude = magnitude_only(graph, trial, links, plan.level)
-    findings = _findings(
-        graph, target, trial, links, magnitude, gone, (find, test), plan, randoms, networks, seed, stages
-    )
+    advance = stages("untrained networks", networks)
+    findings = tuple(verdict(graph, target, trial, links, gone, (find, test), plan, randoms, networks, seed, advance))
     best = _best(trial)
     overlap = tuple(jaccard(a[1], b[1]) for a, b in combinations(runs, 2))
     chance = float(np.mean([jaccard(links, relabelled(trial, links, rng)) for _ in range(20)]))
@@ -229,27 +213,3 @@ def _table(trial: Probe, links: frozenset[Link], seed: int) -> tuple[tuple[str, 
         only, without = kept(trial, links, gone).numpy(), removed(trial, links, gone).numpy()
         rows.append((kind, faithfulness(whole, only, empty), faithfulness(whole, without, empty)))
     return tuple(rows)
-
-
-def _findings(
-    graph: LayerGraph, target: Target, trial: Probe, links: frozenset[Link], magnitude: frozenset[Link], gone: Ablated,
-    pictures: tuple[Tensor, Tensor], plan: Plan, randoms: int, networks: int, seed: int, stages: Stages,
-) -> tuple[Finding, ...]:  # fmt: skip
-    whole, empty = trial.values.numpy(), nothing(trial, gone).numpy()
-    part = kept(trial, links, gone).numpy()
-    own = faithfulness(whole, part, empty)
-    chance = random_circuits(trial, links, gone, randoms, seed)
-    advance = stages("untrained networks", networks)
-    untrained, untrained_p = other_networks(graph, target, pictures, plan, own, networks, seed, advance)
-    weights = kept(trial, magnitude, gone).numpy()
-    # a circuit that the weights alone would have given as well cannot be worse than itself
-    p = 0.0 if magnitude == links else better_p(whole, part, weights, trial.pictures, seed)
-    gains: Sequence[tuple[str, float, str, float, int]] = (
-        ("beats random circuits of equal size", own - float(np.median(chance)), "the same graph over other units",
-         permutation_p(own, chance), randoms),
-        ("beats the largest weights", own - faithfulness(whole, weights, empty), "as many links, by weight",
-         p, len(trial)),
-        ("beats untrained networks", own - float(np.median(untrained)), "the same method on weights dealt out anew",
-         untrained_p, len(untrained)),
-    )  # fmt: skip
-    return tuple(Finding(what, effect, null, p, n=n) for what, effect, null, p, n in gains)

@@ -17,7 +17,7 @@ def graph(
     unit: Annotated[str, typer.Argument(help="a unit, such as mixed4a:97; not needed with --check")] = "",
     depth: Annotated[int, typer.Option(help="how many layers before the unit")] = 3,
     size: Annotated[int, typer.Option(help="edges of the circuit (or nodes, or kernels: --level)")] = 30,
-    method: Annotated[str, typer.Option(help="weight, attribution, snip, force or actgrad")] = "attribution",
+    method: Annotated[str, typer.Option(help="attribution, net, weight, snip, force or actgrad")] = "attribution",
     level: Annotated[str, typer.Option(help="what is kept as one: edge, node or kernel")] = "edge",
     ablation: Annotated[str, typer.Option(help="zero, mean, resample or shuffle")] = "mean",
     images: Annotated[str, typer.Option(help="pictures: a folder, .zip, .tar, or 'bundled'")] = "bundled",
@@ -50,7 +50,7 @@ def graph(
     if not unit:
         raise BadValue("No unit was named. Give one, such as mixed4a:97, or --check FILE.")
     if method == "magnitude":
-        raise BadValue("The method magnitude is a control. Choose weight, attribution, snip, force or actgrad.")
+        raise BadValue("The method magnitude is a control. Choose attribution, net, weight, snip, force or actgrad.")
     plan = Plan(depth, size, method, level, ablation)
     with console.bars(quiet=json) as stages:
         found = find(network, unit, images, plan, pictures, networks, seed, stages)

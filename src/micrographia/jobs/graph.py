@@ -21,7 +21,8 @@ from micrographia.circuits.graph import Circuit, to_dot, to_graphml
 from micrographia.circuits.probe import Target, target
 from micrographia.circuits.schema import check_against, read_circuit
 from micrographia.circuits.shares import family_shares, made_of, read_families
-from micrographia.circuits.verify import PICTURES, Verification, verify
+from micrographia.circuits.verdict import PICTURES
+from micrographia.circuits.verify import Verification, verify
 from micrographia.console import Stages, silent
 from micrographia.errors import BadStore, BadValue
 from micrographia.images.bundled import open_images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from micrographia.circuits.planted import (
 )
 from micrographia.circuits.probe import ablated, probe, target
 from micrographia.circuits.trained import trained
-from micrographia.circuits.verify import verify
+from micrographia.circuits.verdict import supported
 from micrographia.console import Stages, silent
 from micrographia.errors import BadValue
 from micrographia.jobs.families import layer_families
@@ -35,7 +36,7 @@ from micrographia.model.trace import trace
 from micrographia.study.branches import families as branch_families
 from micrographia.study.factor import clusters
 
-METHODS = ("attribution", "weight", "snip", "force", "actgrad")
+METHODS = ("attribution", "net", "weight", "snip", "force", "actgrad")
 PICTURES = 16
 
 
@@ -103,12 +104,8 @@ def supported_nulls(count: int, seed: int = 0, plan: Plan = Plan(size=15), stage
         graph = null_network(1000 * seed + number)
         images = stimuli(4 * PICTURES, 1000 * seed + number)
         unit = f"conv3:{number % graph.layer('conv3').channels}"
-        try:
-            done = verify(graph, target(graph, unit), images, plan, pictures=PICTURES, seed=number)
-        except BadValue:  # a dead target has no circuit
-            advance(1)
-            continue
-        found += done.verification.supported
+        with suppress(BadValue):  # a dead target has no circuit
+            found += supported(graph, target(graph, unit), images, plan, seed=number)
         advance(1)
     return found
 
