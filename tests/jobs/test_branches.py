@@ -172,3 +172,69 @@ def test_the_command_finds_families_of_a_label_file(tmp_path: Path, capsys: pyte
 def test_wrong_input_is_a_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["branches", *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+class Residual(nn.Module):
+    """A by-pass and a block of two convolutions that meet in a sum; the block writes some channels only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 13, 5, stride=2, padding=2)
+        self.first = nn.Conv2d(13, 11, 3, padding=1)
+        self.second = nn.Conv2d(11, 13, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        return x + self.second(torch.relu(self.first(x)))
+
+
+def residual(grey: bool) -> LayerGraph:
+    """Channels 0 to 5 come from the block, the others hardly; with `grey` only those that it writes are grey."""
+    model = seeded(Residual)
+    with torch.no_grad():
+        model.second.weight[:6] *= 40
+        model.second.weight[6:] /= 40
+        model.stem.bias.fill_(2)
+        if grey:
+            model.stem.weight[:6] = model.stem.weight[:6].mean(1, keepdim=True)
+            model.stem.weight[6:] -= model.stem.weight[6:].mean(1, keepdim=True)
+            model.first.weight[:, 6:] = 0
+    return graph_of(model)
+
+
+def test_the_paths_of_a_sum_are_told_by_their_shares() -> None:
+    graph = residual(False)
+    found = specialisation(graph, "add", trials=0, pictures=8)
+    assert found.paths is not None
+    assert list(found.branches) == list(found.paths.names)
+    block = found.members()["second"]
+    assert block == list(range(6))
+    assert found.paths.shares.sum(0) == pytest.approx(1)
+    assert found.paths.halves > 0.8
+    assert {each.null for each in found.scores} == {"units exchanged"}
+    assert "Mean share" in found.notes[0]
+
+
+def test_a_path_made_for_black_and_white_is_found_and_chance_is_not() -> None:
+    found = specialisation(residual(True), "add", trials=99, pictures=8)
+    best = {each.what: each for each in found.scores}["colour along second"]
+    assert best.effect < -0.6
+    assert best.holds()
+    plain = specialisation(residual(False), "add", trials=39, pictures=8)
+    assert not any(each.holds() for each in plain.scores)
+
+
+def test_labels_of_a_sum_are_counted_by_the_path_with_the_largest_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph, path = residual(False), tmp_path / "labels.json"
+    path.write_text(json.dumps({"a": list(range(6)), "b": list(range(6, 13))}))
+    found = specialisation(graph, "add", str(path), pictures=8)
+    assert found.families is not None
+    second = found.families.branches.index("second")
+    assert found.families.table[:, second].tolist() == [6, 0]
+    assert found.families.information.holds()
+    write_branches(graph, found, tmp_path / "out")
+    assert set(json.loads((tmp_path / "out" / "branches.json").read_text())["paths"]["largest"]) == set(found.branches)
+    assert run(["branches", "mini-resnetv2", "block1.unit1", "--trials", "0", "--pictures", "3"]) == 2
+    assert "3 pictures tell too little" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from micrographia.errors import BadValue
 from micrographia.model.capture import capture
 from micrographia.model.card import Card
-from micrographia.model.residual import paths, summands
+from micrographia.model.residual import paths, start, summands
 from micrographia.model.trace import trace
 from micrographia.zoo.registry import load
 
@@ -60,3 +60,26 @@ def test_a_relu_behind_the_sum_ends_the_chain() -> None:
 def test_what_is_no_sum_is_refused(name: str, layer: str, words: str) -> None:
     with pytest.raises(BadValue, match=words):
         summands(trace(*load(name)), layer)
+
+
+def test_the_paths_start_from_the_last_layer_that_nothing_goes_around() -> None:
+    graph = trace(*load("mini-resnetv2"))
+    assert start(graph, "block2") == "block2.unit1.preact"
+    assert start(graph, "block2.unit3") == "block2.unit1.preact"
+
+    class Around(nn.Module):
+        """One path reads the stem and its rectified value, so that only the stem is what both come from."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.one, self.two = (nn.Conv2d(3, 3, 1) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            stem = self.stem(x)
+            active = torch.relu(stem)
+            return self.one(active) + self.two(torch.cat([active, stem], 1)[:, :3])
+
+    with torch.no_grad():
+        graph = trace(Around(), Card("around", size=(7, 7)))
+    name = next(each.name for each in graph.visible() if each.op == "add")
+    assert start(graph, name) == "stem"

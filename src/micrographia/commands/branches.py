@@ -13,10 +13,12 @@ from micrographia.commands.options import Json, Model, Seed, Weights
 
 def branches(
     model: Model,
-    layer: Annotated[str, typer.Argument(help="a layer with branches, like mixed3a")],
+    layer: Annotated[str, typer.Argument(help="a layer with branches, like mixed3a, or a residual sum")],
     labels: Annotated[str, typer.Option(help="file of units' families (JSON or CSV), or 'published'")] = "",
     weights: Weights = None,
     trials: Annotated[int, typer.Option(min=0, help="networks with their weights dealt out anew")] = 199,
+    images: Annotated[str, typer.Option(help="pictures to measure the shares of residual paths on")] = "bundled",
+    pictures: Annotated[int, typer.Option(min=1, help="how many of them")] = 64,
     out: Annotated[Path | None, typer.Option(help="folder for the figure and all numbers")] = None,
     store: Annotated[Path | None, typer.Option(help="a folder that observe made: draw its optimised pictures")] = None,
     seed: Seed = 0,
@@ -28,7 +30,7 @@ def branches(
 
     graph = open_network(model, weights)
     with console.bars(json) as stages:
-        found = specialisation(graph, layer, labels, trials, seed, stages)
+        found = specialisation(graph, layer, labels, trials, seed, images, pictures, stages)
     figure = None if out is None else write_branches(graph, found, out, store)
     for line in found.notes:
         console.note(line)

@@ -17,9 +17,12 @@ from jaxtyping import Complex, Float
 
 from micrographia.console import Stages, silent
 from micrographia.errors import BadValue, suggest
-from micrographia.jobs.looks import known_looks, pictures
+from micrographia.jobs.looks import known_looks
+from micrographia.jobs.looks import pictures as known_pictures
+from micrographia.jobs.sums import Paths, along_paths, path_shares
 from micrographia.model.graph import Layer, LayerGraph
 from micrographia.model.redraw import convolutions_between, redrawn
+from micrographia.model.residual import start
 from micrographia.publish import atomic
 from micrographia.publish.branches import Group
 from micrographia.publish.branches import branches as draw_branches
@@ -27,6 +30,7 @@ from micrographia.publish.plot import encoded
 from micrographia.publish.store import open_store
 from micrographia.study.branches import Families, branch_of, families, scores
 from micrographia.study.null import Finding
+from micrographia.study.shares import main_path
 from micrographia.study.traits import grating_frequencies, spectral_traits
 from micrographia.study.weights import expanded
 
@@ -39,6 +43,7 @@ class Specialisation:
     """What was found of a layer's branches: findings of scores, and of families where there were labels.
 
     `values` are the scores themselves, one for each unit (NaN where there is none); `labels` the families, if given.
+    `paths` has the shares of the paths where they meet in a sum, instead of each having units of its own.
     """
 
     layer: str
@@ -48,6 +53,13 @@ class Specialisation:
     notes: tuple[str, ...]
     values: dict[str, Float[np.ndarray, " unit"]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    paths: Paths | None = None
+
+    def members(self) -> dict[str, list[int]]:
+        """The units of each branch; of paths that meet in a sum, those that come from it more than from any other."""
+        if self.paths is not None:
+            return self.paths.members()
+        return {name: list(range(first, last + 1)) for name, (first, last) in self.branches.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `branches --json` prints them."""
@@ -56,29 +68,40 @@ class Specialisation:
             "branches": [{"name": name, "first": a, "last": b} for name, (a, b) in self.branches.items()],
             "scores": [each.to_json() for each in self.scores],
             "families": None if self.families is None else self.families.to_json(),
-        }
+        } | ({} if self.paths is None else {"paths": self.paths.to_json()})
 
 
 def specialisation(
-    graph: LayerGraph, name: str, labels: str = "", trials: int = 199, seed: int = 0, stages: Stages = silent
+    graph: LayerGraph,
+    name: str,
+    labels: str = "",
+    trials: int = 199,
+    seed: int = 0,
+    images: str = "bundled",
+    pictures: int = 64,
+    stages: Stages = silent,
 ) -> Specialisation:
     """Whether the branches of a layer specialise: in scores of their units, or, if given, in the families of `labels`.
 
     Scores are colour, frequency and orientation of the expanded weights to the picture, held also against `trials`
     networks in which the weights of this block are dealt out anew. `labels` is a file (see `read_labels`) or
-    'published'. Raises BadAddress, and BadValue for a layer of one branch and for labels that do not fit.
+    'published'. Where the paths meet in a sum, each one's share of a unit's variance is measured on `pictures` of
+    `images`; scores are correlated with it, and labels counted by the path with the largest share. Raises BadAddress,
+    BadImages, and BadValue for a layer of one branch and for labels that do not fit.
 
     >>> specialisation(graph, "mixed3a").scores[0].what  # doctest: +SKIP
     'colour in mixed3a_1x1'
     """
     layer = graph.layer(name)
     if not layer.branches:
-        known = [each.name for each in graph.visible() if each.branches and each.op != "add"]
+        known = [each.name for each in graph.visible() if each.branches]
         raise BadValue(
             f"{layer.name} has one path only. "
             + (f"Layers with branches: {', '.join(known)}." if known else "This network has no branches to compare.")
         )
     spans = {each.name: (each.first, each.last) for each in layer.branches}
+    if layer.op == "add":
+        return _of_sum(graph, layer, spans, labels, trials, seed, images, pictures, stages)
     owner = branch_of(spans, layer.channels)
     if labels:
         given = read_labels(labels, layer.name, layer.channels)
@@ -105,6 +128,30 @@ def specialisation(
     return Specialisation(layer.name, spans, found, None, tuple(notes), values)
 
 
+def _of_sum(
+    graph: LayerGraph, layer: Layer, spans: dict[str, tuple[int, int]], labels: str, trials: int, seed: int,
+    images: str, pictures: int, stages: Stages,
+) -> Specialisation:  # fmt: skip
+    source = start(graph, layer.name)
+    found = path_shares(graph, layer.name, source, images, pictures)
+    spans = dict.fromkeys(found.names, (0, layer.channels - 1))
+    if labels:
+        given = read_labels(labels, layer.name, layer.channels)
+        main = main_path(found.shares)
+        known = np.flatnonzero(main >= 0)
+        table = families([given[unit] for unit in known], main[known], found.names, seed=seed)
+        return Specialisation(layer.name, spans, (), table, found.notes(), labels=tuple(given), paths=found)
+    measure = _measure(graph, source, layer.name)
+    values = {kind: each for kind, each in measure(graph).items() if np.isfinite(each).any()}
+    findings = along_paths(graph, layer.name, source, found, values, measure, images, trials, seed, stages)
+    held = (
+        f"The weights from {source} to {layer.name} were dealt out anew for the null."
+        if trials
+        else ("Held against exchanged units only: differences may come from how the paths are built.")
+    )
+    return Specialisation(layer.name, spans, findings, None, (*found.notes(), held), values, paths=found)
+
+
 def write_branches(graph: LayerGraph, found: Specialisation, out: Path, store: Path | None = None) -> Path:
     """Write `branches.png`, the units of each branch as pictures, and `branches.json`; returns the figure's path.
 
@@ -114,7 +161,7 @@ def write_branches(graph: LayerGraph, found: Specialisation, out: Path, store: P
     """
     tiles = known_looks(graph, found.layer)[0].tiles
     if store is not None:
-        tiles = pictures(open_store(store), graph, found.layer, tiles)
+        tiles = known_pictures(open_store(store), graph, found.layer, tiles)
     groups = [
         Group(heading, tuple(units), tuple(tiles[unit] for unit in units), len(units))
         for heading, units in (_by_family(found) if found.families else _by_score(found))
@@ -128,13 +175,14 @@ def write_branches(graph: LayerGraph, found: Specialisation, out: Path, store: P
 
 def _by_score(found: Specialisation) -> list[tuple[str, list[int]]]:
     best = min(found.scores, key=lambda each: (each.p, -abs(each.effect)), default=None)
-    kind = best.what.partition(" in ")[0] if best else ""
+    word = " in " if found.paths is None else " along "
+    kind = best.what.partition(word)[0] if best else ""
     values = found.values.get(kind, np.zeros(0))
     rows = []
-    for name, (first, last) in found.branches.items():
-        said = next((each for each in found.scores if each.what == f"{kind} in {name}"), None)
-        verdict = f"{kind} {said.effect:+.2f} (corrected p {said.corrected:.2g})" if said else "no score"
-        units = list(range(first, last + 1))
+    for name, units in found.members().items():
+        said = next((each for each in found.scores if each.what == f"{kind}{word}{name}"), None)
+        effect = kind if found.paths is None else f"rank correlation of share and {kind}"
+        verdict = f"{effect} {said.effect:+.2f} (corrected p {said.corrected:.2g})" if said else "no score"
         if len(values):
             units.sort(key=lambda unit: (np.isnan(values[unit]), -np.nan_to_num(values[unit])))
         rows.append((f"{name}: from high to low {kind}; {verdict}", units))
@@ -146,8 +194,7 @@ def _by_family(found: Specialisation) -> list[tuple[str, list[int]]]:
     rows = []
     for cell in sorted(found.families.cells, key=lambda each: each.p)[:5]:
         family, _, branch = cell.what.rpartition(":")[0].rpartition(" in ")
-        first, last = found.branches[branch]
-        units = [unit for unit in range(first, last + 1) if found.labels[unit] == family]
+        units = [unit for unit in found.members()[branch] if found.labels[unit] == family]
         rows.append((f"{cell.what}, {cell.effect:.1f} times chance, corrected p {cell.corrected:.2g};", units))
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
+from micrographia.model.linear import affine
 
 
 def summands(graph: LayerGraph, layer: str) -> tuple[str, ...]:
@@ -46,3 +47,30 @@ def paths(graph: LayerGraph, layer: str) -> tuple[tuple[str, ...], ...]:
     """
     own = {branch.name: branch.layers for each in graph.visible() if each.op == "add" for branch in each.branches}
     return tuple(own.get(name) or (name,) for name in summands(graph, layer))
+
+
+def start(graph: LayerGraph, layer: str) -> str:
+    """The last layer that all paths into a sum come from, and that nothing goes around.
+
+    Raises as `summands` does, and BadValue where the paths share nothing or cannot be made affine.
+
+    >>> start(graph, "block2")  # doctest: +SKIP
+    'block2.unit1.preact'
+    """
+    parts = summands(graph, layer)
+    common = set.intersection(*(_sources(graph, name) for name in parts))
+    for name in reversed(list(graph.layers)):
+        if name in common and not graph.layers[name].inner and affine(graph, name, layer).complete:
+            return name
+    raise BadValue(f"The paths into {layer} start from nothing in common. Choose a sum of paths from one layer.")
+
+
+def _sources(graph: LayerGraph, name: str) -> set[str]:
+    """A layer and all that it comes from."""
+    found, stack = set(), [name]
+    while stack:
+        each = stack.pop()
+        if each not in found:
+            found.add(each)
+            stack.extend(graph.layers[each].parents)
+    return found
