@@ -27,6 +27,19 @@ def test_the_command_writes_the_figure_and_all_numbers(tmp_path: Path, capsys: p
     assert "Factor 2:" in capsys.readouterr().out
 
 
+def test_each_unit_by_itself_has_three_factors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["nmf", "mini-inception", "conv2d1", "conv2d2:3,7", "--each", "--trials", "3", "--out", str(tmp_path)]
+    assert run([*command, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((tmp_path / "nmf.json").read_text())
+    assert [each["unit"] for each in said["units"]] == ["conv2d2:3", "conv2d2:7"]
+    assert np.shape(said["units"][0]["maps"]) == (1, 3, 3, 3)
+    assert said["units"][1]["finding"]["corrected_p"] >= 0.25
+    assert (tmp_path / "nmf.png").read_bytes()[:4] == b"\x89PNG"
+    assert run(command) == 0
+    assert "turned and mirrored" in capsys.readouterr().out
+
+
 def test_as_many_factors_as_inputs_give_the_weights_back() -> None:
     graph = trace(*load("mini-inception", "random", 3))
     found = nmf(graph, "maxpool0", "conv2d1:0-2", 6, trials=0)
@@ -41,6 +54,7 @@ def test_as_many_factors_as_inputs_give_the_weights_back() -> None:
     (["nmf", "mini-inception", "conv2d1", "conv2d2:900"], "conv2d2"),
     (["nmf", "mini-inception", "conv2d1", "conv2d2:1,2", "--k", "99"], "99 factors of 48 inputs"),
     (["nmf", "mini-inception", "mixed3a", "conv2d2:1,2"], "mixed3a"),
+    (["nmf", "mini-inception", "maxpool0", "conv2d1:1", "--each"], "has one tap, so no map"),
 ])  # fmt: skip
 def test_bad_input_gets_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from micrographia.errors import BadValue
-from micrographia.study.nmf import against_random, one_sided
+from micrographia.study.nmf import _turned, against_random, against_turned, one_sided
 
 
 def planted(rng: np.random.Generator, units: int, inputs: int = 13) -> tuple[np.ndarray, np.ndarray]:
@@ -74,3 +74,28 @@ def test_what_cannot_be_factored_is_refused() -> None:
         against_random(kernels, [0, 1], 1, one_sided(kernels, 1))
     with pytest.raises(BadValue, match="two factors or more"):
         one_sided(kernels, 1).correlation()
+
+
+def test_one_unit_that_reads_its_inputs_in_the_same_places_is_told_from_one_that_does_not() -> None:
+    rng = np.random.default_rng(11)
+    kernels, _ = planted(rng, 1)
+    kernel = kernels[0] + rng.normal(0, 0.05, kernels[0].shape)
+    found = against_turned(kernel, 2, one_sided(kernel[None], 2, 2), trials=39)
+    assert found.p == pytest.approx(1 / 40)
+    assert found.effect > 0.9
+    # each input's map turned by itself: nothing is shared any more than in the null
+    p = []
+    for seed in range(20):
+        loose = _turned(kernel, np.random.default_rng(seed))
+        p.append(against_turned(loose, 2, one_sided(loose[None], 2, 1), trials=19, seed=100 + seed).p)
+    assert np.mean(np.array(p) <= 0.1) < 0.35  # 7 of 20 where 2 are expected: 1 in 400
+    assert np.mean(p) > 0.3
+
+
+def test_turning_keeps_every_weight_of_every_input() -> None:
+    kernel = np.random.default_rng(12).normal(size=(7, 3, 5))
+    turned = _turned(kernel, np.random.default_rng(13))
+    assert turned.shape == kernel.shape
+    assert np.sort(turned.reshape(7, -1)) == pytest.approx(np.sort(kernel.reshape(7, -1)))
+    with pytest.raises(BadValue, match="one tap has no map"):
+        against_turned(kernel[:, :1, :1], 2, one_sided(kernel[None], 2, 1))

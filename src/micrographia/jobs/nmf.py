@@ -11,12 +11,16 @@ from micrographia.errors import BadValue
 from micrographia.jobs.looks import known_looks, pictures
 from micrographia.model.graph import LayerGraph
 from micrographia.publish import atomic
-from micrographia.publish.factors import MOST, Mixture, factors
+from micrographia.publish.draw import Tile
+from micrographia.publish.factors import MOST, Mixture, each_unit, factors
 from micrographia.publish.plot import encoded
 from micrographia.publish.store import open_store
-from micrographia.study.nmf import Factors, against_random, one_sided
-from micrographia.study.null import Finding
+from micrographia.study.nmf import Factors, against_random, against_turned, one_sided
+from micrographia.study.null import Finding, corrected, holm
 from micrographia.study.weights import expanded
+
+STABLE = 0.9
+"""Below this mean cosine between starts the factors are not to be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +36,10 @@ class Family:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `nmf --json` prints them."""
-        mixtures = [
-            [
-                {"unit": f"{self.src}:{channel}", "weight": float(self.factors.mixtures[row, channel])}
-                for channel in each
-            ]
-            for row, each in enumerate(self.factors.strongest())
-        ]
         return {
-            "src": self.src, "units": [f"{self.dst}:{unit}" for unit in self.units], "strongest": mixtures,
-            **self.factors.to_json(), "findings": [each.to_json() for each in self.findings],
+            "src": self.src, "units": [f"{self.dst}:{unit}" for unit in self.units],
+            "strongest": _strongest(self.src, self.factors), **self.factors.to_json(),
+            "findings": [each.to_json() for each in self.findings],
         }  # fmt: skip
 
 
@@ -54,19 +52,14 @@ def nmf(graph: LayerGraph, src: str, units: str, count: int = 2, trials: int = 9
     >>> nmf(graph, "conv2d2", "mixed3a:5,9,12").factors.explained  # doctest: +SKIP
     0.61
     """
-    chosen = graph.units(units)
-    layers = list(dict.fromkeys(unit.layer for unit in chosen))
-    if len(layers) != 1:
-        raise BadValue(f"{units} names units of {', '.join(layers)}. Name units of one layer, like mixed3a:5,9.")
-    src, dst = graph.layer(src).name, layers[0]
-    members = tuple(dict.fromkeys(unit.channel for unit in chosen))
+    src, dst, members = _chosen(graph, src, units)
     weights = expanded(graph, src, dst)
     found = one_sided(weights.kernels[list(members)], count, seed=seed)
     findings: tuple[Finding, ...] = ()
     notes = [f"{src} -> {dst}: {len(members)} units, {count} factors, {found.explained:.0%} of the squared weights."]
     if weights.rules:
         notes.append(f"Made linear: {', '.join(weights.rules)}.")
-    if found.stability < 0.9:
+    if found.stability < STABLE:
         notes.append(
             f"Other starts end elsewhere (mean cosine {found.stability:.2f}): do not read much into the factors."
         )
@@ -78,22 +71,88 @@ def nmf(graph: LayerGraph, src: str, units: str, count: int = 2, trials: int = 9
     return Family(src, dst, members, found, findings, tuple(notes))
 
 
+@dataclass(frozen=True, eq=False)
+class Each:
+    """The factors of some units of a layer, each unit by itself, with a finding for each (none without trials)."""
+
+    src: str
+    dst: str
+    units: tuple[int, ...]
+    factors: tuple[Factors, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `nmf --each --json` prints them."""
+        findings = self.findings or (None,) * len(self.units)
+        return {
+            "src": self.src,
+            "units": [
+                {"unit": f"{self.dst}:{unit}", "strongest": _strongest(self.src, found), **found.to_json(),
+                 "finding": finding and finding.to_json()}
+                for unit, found, finding in zip(self.units, self.factors, findings, strict=True)
+            ],
+        }  # fmt: skip
+
+
+def nmf_each(graph: LayerGraph, src: str, units: str, count: int = 3, trials: int = 99, seed: int = 0) -> Each:
+    """The factors of the expanded weights from `src` to each of some units of one later layer, unit by unit.
+
+    With `trials` each is held against its own inputs' maps turned and mirrored at random, corrected over the units
+    after Holm; 0 leaves this out. Raises BadAddress, and BadValue for units of several layers or of one tap, and as
+    `one_sided` does.
+
+    >>> nmf_each(graph, "conv2d2", "mixed3a:5,9").factors[0].maps.shape  # doctest: +SKIP
+    (1, 3, 3, 3)
+    """
+    src, dst, members = _chosen(graph, src, units)
+    weights = expanded(graph, src, dst, members)
+    if weights.kernels.shape[2] * weights.kernels.shape[3] < 2:
+        raise BadValue(
+            f"A kernel from {src} to {dst} has one tap, so no map. Choose an earlier layer than {src}, or factor the "
+            "units jointly, without --each."
+        )
+    found = tuple(one_sided(kernel[None], count, seed=seed) for kernel in weights.kernels)
+    findings = tuple(
+        against_turned(kernel, count, each, trials, seed)
+        for kernel, each in zip(weights.kernels, found, strict=True)
+        if trials
+    )
+    notes = [f"{src} -> {dst}: {len(members)} units, {count} factors for each."]
+    if weights.rules:
+        notes.append(f"Made linear: {', '.join(weights.rules)}.")
+    loose = [str(unit) for unit, each in zip(members, found, strict=True) if each.stability < STABLE]
+    if loose:
+        notes.append(f"Other starts end elsewhere for {dst}:{','.join(loose)}: do not read much into their factors.")
+    return Each(src, dst, members, found, corrected(findings, holm) if findings else (), tuple(notes))
+
+
+def write_each(graph: LayerGraph, found: Each, out: Path, store: Path | None = None) -> Path:
+    """Write `nmf.png`, each unit's factors with their maps, three of them as red, green and blue, and `nmf.json`.
+
+    Raises BadStore.
+    """
+    tiles = _tiles(graph, found.src, store)
+    rows = []
+    for number, (unit, each) in enumerate(zip(found.units, found.factors, strict=True)):
+        said = f"{found.dst}:{unit}  {each.explained:.0%}, stability {each.stability:.2f}"
+        if found.findings:
+            said += f", corrected p {found.findings[number].corrected:.2g}"
+        rows.append((said, _mixtures(found.src, each, tiles), each.maps[0]))
+    lines = [f"{found.notes[0]} Beside each unit: the share of its squared weights, and stability over starts."]
+    if found.findings:
+        lines.append(f"p against {found.findings[0].null}, corrected over the units.")
+    document = (json.dumps(found.to_json(), indent=1) + "\n").encode()
+    atomic.write(out, {"nmf.png": encoded(each_unit(rows, "\n".join(lines))), "nmf.json": document})
+    return out / "nmf.png"
+
+
 def write_nmf(graph: LayerGraph, found: Family, out: Path, store: Path | None = None) -> Path:
     """Write `nmf.png` and `nmf.json`; inputs are drawn as their optimised pictures where the store has them.
 
     Raises BadStore.
     """
-    tiles = known_looks(graph, found.src)[0].tiles
-    if store is not None:
-        tiles = pictures(open_store(store), graph, found.src, tiles)
-    mixtures = [
-        Mixture(
-            tuple(f"{found.src}:{channel}" for channel in each),
-            tuple(float(found.factors.mixtures[row, channel]) for channel in each),
-            tuple(tiles[channel] for channel in each),
-        )
-        for row, each in enumerate(found.factors.strongest())
-    ]
+    mixtures = _mixtures(found.src, found.factors, _tiles(graph, found.src, store))
     names = [f"{found.dst}:{unit}" for unit in found.units]
     figure = factors(mixtures, names, found.factors.maps, caption(found))
     document = (json.dumps(found.to_json(), indent=1) + "\n").encode()
@@ -114,3 +173,34 @@ def caption(found: Family) -> str:
     if len(found.units) > MOST:
         lines.append(f"The first {MOST} units are drawn.")
     return "\n".join(lines)
+
+
+def _chosen(graph: LayerGraph, src: str, units: str) -> tuple[str, str, tuple[int, ...]]:
+    chosen = graph.units(units)
+    layers = list(dict.fromkeys(unit.layer for unit in chosen))
+    if len(layers) != 1:
+        raise BadValue(f"{units} names units of {', '.join(layers)}. Name units of one layer, like mixed3a:5,9.")
+    return graph.layer(src).name, layers[0], tuple(dict.fromkeys(unit.channel for unit in chosen))
+
+
+def _strongest(src: str, found: Factors) -> list[list[dict[str, Any]]]:
+    return [
+        [{"unit": f"{src}:{channel}", "weight": float(found.mixtures[row, channel])} for channel in each]
+        for row, each in enumerate(found.strongest())
+    ]
+
+
+def _tiles(graph: LayerGraph, src: str, store: Path | None) -> list[Tile]:
+    tiles = known_looks(graph, src)[0].tiles
+    return tiles if store is None else pictures(open_store(store), graph, src, tiles)
+
+
+def _mixtures(src: str, found: Factors, tiles: list[Tile]) -> list[Mixture]:
+    return [
+        Mixture(
+            tuple(f"{src}:{channel}" for channel in each),
+            tuple(float(found.mixtures[row, channel]) for channel in each),
+            tuple(tiles[channel] for channel in each),
+        )
+        for row, each in enumerate(found.strongest())
+    ]

@@ -13,6 +13,8 @@ from micrographia.publish.draw import Tile
 from micrographia.publish.plot import INK, SOFT, figure, signed_map
 
 MOST = 24  # units in one drawing
+ALONE = 12  # units in one drawing where each has factors of its own
+INPUTS = 3  # inputs drawn of each factor there
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,4 +78,45 @@ def factors(
         text = axes[3, shown - 1].text(1, 0.5, said, transform=axes[3, shown - 1].transAxes, fontsize=6, color=SOFT)
         text.set(va="center", ha="right", in_layout=False)
     fig.suptitle(caption, fontsize=7.5, x=0.01, ha="left", color=INK)
+    return fig
+
+
+def each_unit(
+    rows: Sequence[tuple[str, Sequence[Mixture], Float[np.ndarray, "factor height width"]]], caption: str = ""
+) -> Figure:
+    """A row for each unit: heading, the three strongest inputs of every factor beside its map, three maps as colours.
+
+    A unit's maps are on one scale, warm where it is excited. At most the first 12 units are drawn.
+
+    >>> one = Mixture(("a",), (1.0,), (np.zeros((8, 8, 3)),))
+    >>> len(each_unit([("unit", [one], np.zeros((1, 3, 3)))]).axes)
+    5
+    """
+    rows = list(rows)[:ALONE]
+    count = max(len(mixtures) for _, mixtures, _ in rows)
+    block = INPUTS + 1
+    columns = block * count + 1
+    head = 0.25 + 0.14 * (len(caption.splitlines()) + 1)
+    fig, axes = figure(len(rows), columns, (0.66 * columns, 0.86 * len(rows) + head))
+    for plane in axes.ravel():
+        plane.axis("off")
+    for row, (heading, mixtures, maps) in enumerate(rows):
+        text = axes[row, 0].text(0, 1.3, heading, transform=axes[row, 0].transAxes, fontsize=7, color=INK)
+        text.set(in_layout=False, va="bottom")
+        limit = float(np.abs(maps).max()) or 1.0
+        for number, mixture in enumerate(mixtures):
+            shown = zip(mixture.names[:INPUTS], mixture.weights, mixture.tiles, strict=False)
+            for column, (name, weight, tile) in enumerate(shown):
+                plane = axes[row, number * block + column]
+                plane.imshow(tile if tile.dtype == np.uint8 else np.clip(tile, 0, 1), interpolation="nearest")
+                label = f":{name.rpartition(':')[2]}  {weight:.2f}"
+                plane.set_title(label, fontsize=5, fontweight="normal", color=SOFT, loc="center", pad=1)
+            plane = axes[row, number * block + INPUTS]
+            plane.imshow(maps[number], cmap=signed_map(), vmin=-limit, vmax=limit, interpolation="nearest")
+        if len(maps) == 3:
+            plane = axes[row, -1]
+            plane.imshow(np.clip(0.5 + 0.5 * maps.transpose(1, 2, 0) / limit, 0, 1), interpolation="nearest")
+            plane.set_title("as RGB", fontsize=5, fontweight="normal", color=SOFT, loc="center", pad=1)
+    fig.set_layout_engine("constrained", h_pad=0.11)
+    fig.suptitle(f"{caption}\n", fontsize=7.5, x=0.01, ha="left", color=INK)
     return fig

@@ -130,6 +130,36 @@ def against_random(
     return corrected(findings, holm)
 
 
+def against_turned(
+    kernel: Float[np.ndarray, "in height width"], count: int, found: Factors, trials: int = 99, seed: int = 0
+) -> Finding:
+    """Whether one unit's inputs share a few maps more than if each input's map were turned and mirrored at random.
+
+    What each input's weights are, and how smooth, stays as it is; only that they lie in the same places is lost.
+    `found` are the unit's factors; the null is held against one start, as each of its trials is. Raises BadValue
+    for a single tap, which has no places.
+
+    >>> against_turned(kernels[5], 3, one_sided(kernels[5:6], 3)).null  # doctest: +SKIP
+    "each input's map turned and mirrored at random"
+    """
+    if kernel.shape[1] * kernel.shape[2] < 2:
+        raise BadValue("A kernel of one tap has no map. Choose units with larger kernels, or factor a family jointly.")
+    rng = np.random.default_rng(seed)
+    single = one_sided(kernel[None], count, 1, seed).explained
+    turned = (one_sided(_turned(kernel, rng)[None], count, 1, seed + trial).explained for trial in range(trials))
+    p = permutation_p(single, np.fromiter(turned, float, trials))
+    what = f"share explained by {count} factors"
+    return Finding(what, found.explained, "each input's map turned and mirrored at random", p, n=len(kernel))
+
+
+def _turned(
+    kernel: Float[np.ndarray, "in height width"], rng: np.random.Generator
+) -> Float[np.ndarray, "in height width"]:
+    turns = (0, 1, 2, 3) if kernel.shape[1] == kernel.shape[2] else (0, 2)
+    each = [np.rot90(one, rng.choice(turns))[:: rng.choice((1, -1))] for one in kernel]
+    return np.stack(each)
+
+
 def _start(
     split: Float[np.ndarray, "row in"], rows: Float[np.ndarray, "cell in"], count: int, seed: int
 ) -> tuple[Float[np.ndarray, "factor in"], Float[np.ndarray, "cell factor"], float]:
