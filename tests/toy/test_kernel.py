@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,29 @@ def test_gradients_equal_autograd(kind: str, n: int, m: int, samples: int, densi
         for mine, slope in zip(found, slopes, strict=True):
             true = slope.numpy()
             assert np.linalg.norm(mine - true) <= bound * np.linalg.norm(true)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("samples", [1, 37, 150])
+def test_gradients_of_products_written_out_equal_autograd(kind: str, samples: int) -> None:
+    toy = make_toy(5, 2, kind=kind, density=[0.3, 1.0], importance=0.9 ** np.arange(5), seed=samples)
+    x, start = draw(toy, samples, 5), parameters(toy)
+    losses, slopes = reference.gradients(toy, [torch.tensor(p).double() for p in start], torch.tensor(x).double())
+    ours, found = kernel.gradients(toy, start, x, written=True)
+    np.testing.assert_allclose(ours, losses.numpy(), rtol=1e-6)
+    for mine, slope in zip(found, slopes, strict=True):
+        assert np.linalg.norm(mine - slope.numpy()) <= 1e-6 * np.linalg.norm(slope.numpy())
+
+
+def test_long_training_of_a_small_toy_is_the_same_with_its_products_written_out(monkeypatch: Any) -> None:
+    toy = make_toy(5, 2, density=[1.0, 0.1], importance=0.9 ** np.arange(5))
+    how = {"steps": 300, "batch": 450, "optimiser": Optimiser(rate=1e-2), "threads": 1}
+    written = train(toy, **how)
+    monkeypatch.setattr(kernel, "FEW", 0)
+    plain = train(toy, **how)
+    assert not np.array_equal(written.weights, plain.weights)  # not the same code
+    np.testing.assert_allclose(written.weights, plain.weights, atol=1e-3)
+    np.testing.assert_allclose(written.history, plain.history, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,7 +19,7 @@ from micrographia.toy.motif import chance, motifs
 SMALL: dict[str, tuple[Any, Any]] = {
     "adversarial": (adversarial.adversarial, adversarial.Size(11, 3, 3, steps=30, batch=64, samples=17)),
     "privileged": (privileged.privileged, privileged.Size(restarts=2, steps=20, batch=64, samples=128)),
-    "computation": (computation.computation, computation.Size(7, 5, (1.0, 0.3, 0.1), steps=20, batch=64, restarts=2)),
+    "computation": (computation.computation, computation.Size(7, 5, (1.0, 0.3, 0.1), steps=20, batch=64, seeds=2, restarts=2)),
     "memorization": (
         memorization.memorization, replace(memorization.QUICK, points=(5, 7, 11), steps=20, tested=23, features=13)
     ),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from micrographia import console
-from micrographia.commands.options import Json, Seed, Weights
+from micrographia.commands.options import Device, Json, Seed, Weights
 from micrographia.errors import BadValue
 
 
@@ -36,6 +36,7 @@ def toy(
     layers: Annotated[str | None, typer.Option(help="of real: layers with commas, or first..last; else all")] = None,
     pictures: Annotated[int | None, typer.Option(help="of real: how many pictures are read, at most")] = None,
     seed: Seed = 0,
+    device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """Run toy models of superposition and hold them against theory and the paper."""
@@ -48,7 +49,7 @@ def toy(
     }  # fmt: skip
     if out is None and experiment == "all":
         out = Path("toy-report")
-    done = run(experiment, quick, seed, out, {k: v for k, v in options.items() if v is not None}, console.note)
+    done = run(experiment, quick, seed, out, {k: v for k, v in options.items() if v is not None}, console.note, device)
     if json:
         documents = [each.document for each in done]
         return console.document(documents if experiment == "all" else documents[0])

@@ -60,11 +60,11 @@ def _privileged(result: Privileged) -> Drawn:
 
 
 def _computation(result: Computation) -> Drawn:
-    scratch, annealed = result.scratch, result.annealed
-    named = [(each.name, each) for each in (scratch, annealed)]
+    scratch = result.scratch
+    named = [(each.name, each) for each in (scratch, result.annealed, result.control)]
     curves = draw.sweeps(
         scratch.density,
-        [(name, each.loss) for name, each in named],
+        [(name, np.median(each.losses, axis=1)) for name, each in named],
         [(name, each.monosemantic.astype(float)) for name, each in named],
         scratch.meanings.shape[1],
     )

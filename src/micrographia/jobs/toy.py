@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from inspect import signature
@@ -91,11 +92,14 @@ def run(
     out: Path | None = None,
     options: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> list[Done]:
     """Run the experiments that `wish` names; with `out`, keep each when it is finished, and write the page at the end.
 
     What `out` holds already, with the same arguments, is not run again. `options` change the size of one experiment.
-    Raises BadValue for options that an experiment does not have, and for toys that cannot be; BadStore.
+    `device` is where toys are trained: with the fused kernel on "cpu", elsewhere in plain torch.
+    Raises BadValue for options that an experiment does not have, for toys that cannot be, and for devices that are not
+    there; BadStore.
 
     >>> run("intro", quick=True)[0].checks[0]["agrees"]  # doctest: +SKIP
     True
@@ -107,7 +111,8 @@ def run(
         _sized(name, quick, options)
     done = []
     for name in chosen:
-        done.append(_one(name, quick, seed, out, options, tell))
+        with _on(device):
+            done.append(_one(name, quick, seed, out, options, tell, device))
     if out is not None:
         atomic.write(out, {"index.html": page(out).encode()})
     return done
@@ -123,9 +128,17 @@ def page(out: Path) -> str:
 
 
 def _one(
-    name: str, quick: bool, seed: int, out: Path | None, options: dict[str, Any], tell: Callable[[str], None]
+    name: str,
+    quick: bool,
+    seed: int,
+    out: Path | None,
+    options: dict[str, Any],
+    tell: Callable[[str], None],
+    device: str = "cpu",
 ) -> Done:
     given = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    if device != "cpu":
+        given["device"] = device
     arguments = plain({"quick": quick, "seed": seed, "options": given, "version": __version__})
     if out is not None and (old := _kept(out, name)) is not None and old["arguments"] == arguments:
         tell(f"{name}: already there")
@@ -156,6 +169,17 @@ def _one(
         text = (json.dumps(document, ensure_ascii=False) + "\n").encode()
         atomic.write(out, files | {f"{name}.json": text}, replaces=f"{name}.json")
     return Done(name, document, out, True)
+
+
+def _on(device: str) -> AbstractContextManager[None]:
+    if device == "cpu":
+        return nullcontext()
+    # both take long to import
+    from micrographia.toy.device import on_device
+    from micrographia.toy.train import on
+
+    on_device(device)
+    return on(device)
 
 
 def _kept(out: Path, name: str) -> dict[str, Any] | None:

@@ -99,11 +99,11 @@ def sweeps(
     monosemantic: Sequence[Curve],
     neurons: int,
 ) -> bytes:
-    """Loss and the number of monosemantic neurons of two ways to train, over density, as PNG."""
+    """Loss and the number of monosemantic neurons of the ways to train, over density, as PNG."""
     fig, axes = figure(1, 2, (7.4, 3.0))
     for at, ((name, loss), (_, mono)) in enumerate(zip(losses, monosemantic, strict=True)):
-        axes[0, 0].plot(density, loss, "os"[at] + "-", markersize=4, label=name)
-        axes[0, 1].plot(density, mono, "os"[at] + "-", markersize=4, label=name)
+        axes[0, 0].plot(density, loss, "os^"[at] + "-", markersize=4, label=name)
+        axes[0, 1].plot(density, mono, "os^"[at] + "-", markersize=4, label=name)
     for axis in axes[0]:
         axis.set(xscale="log", xlabel="density", xlim=(1.3, min(density) / 1.3))
         _plain(axis.xaxis, density)

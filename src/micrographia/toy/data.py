@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from micrographia.toy.model import Toy
-from micrographia.toy.tiles import LANES, row
+from micrographia.toy.simd import LANES
+from micrographia.toy.tiles import row
 
 INDEPENDENT, CORRELATED, ANTICORRELATED = 0, 1, 2
 

@@ -1,11 +1,9 @@
 """The fused training kernel: data, forward pass, gradients and the optimiser's step of one instance stay in cache.
 
-A step of an instance goes through its batch in strips of a few blocks of LANES samples. Samples lie in the SIMD lanes,
-so that every element-wise loop and both matrix products (tiles.py) are full vectors, whatever the numbers of features
-and hidden units. Features that are off in a whole block, and outputs whose error is zero there, are left out of the
-products h = W x and dh = W r. Instances are dealt to threads; none waits for another.
+A step of an instance goes through its batch in strips of a few blocks of LANES samples (gradient.py). Instances are
+dealt to threads; none waits for another.
 
-Compiled code is kept on disk by this file's date alone: touch it after a change to data.py or tiles.py.
+Compiled code is kept on disk by this file's date alone: touch it after a change to the files that it takes from.
 """
 
 from __future__ import annotations
@@ -20,134 +18,33 @@ from jaxtyping import Float
 from numba import config, njit
 
 from micrographia.toy.data import fill, key, plan
+from micrographia.toy.gradient import RARE, small, strip, turn
 from micrographia.toy.model import Optimiser, Toy
-from micrographia.toy.tiles import (
-    LANES,
-    correlate11,
-    correlate14,
-    correlate41,
-    correlate44,
-    product1,
-    product4,
-    residual,
-)
+from micrographia.toy.simd import LANES
+from micrographia.toy.unrolled import FEW, LONG, shape_of
 
-RARE = 0.06  # below this density a feature is off in all of 32 samples often enough for looking to pay
 ADAM, SGD = 0, 1
-
-
-@njit(cache=True)
-@no_type_check
-def _multiply(c, c0, rows, a, a0, by_row, by_k, b, b0, ks, k0, count, start, s0):
-    """C = start + A B for `rows` rows of C, over the listed k."""
-    r = 0
-    while r + 4 <= rows:
-        product4(c, c0 + r * LANES, a, a0 + r * by_row, by_row, by_k, b, b0, ks, k0, count, start, s0 + r)
-        r += 4
-    while r < rows:
-        product1(c, c0 + r * LANES, a, a0 + r * by_row, by_row, by_k, b, b0, ks, k0, count, start, s0 + r)
-        r += 1
-
-
-@njit(cache=True)
-@no_type_check
-def _accumulate(d, d0, p, rows, q, columns, blocks):
-    """D += P Q^T, summed over blocks and lanes."""
-    p_block, q_block = rows * LANES, columns * LANES
-    c = 0
-    while c < columns:
-        wide = c + 4 <= columns
-        r = 0
-        while r < rows:
-            tall = r + 4 <= rows
-            at = d0 + r * columns + c
-            if tall and wide:
-                correlate44(d, at, columns, p, r * LANES, p_block, q, c * LANES, q_block, blocks)
-            elif tall:
-                correlate41(d, at, columns, p, r * LANES, p_block, q, c * LANES, q_block, blocks)
-            elif wide:
-                correlate14(d, at, columns, p, r * LANES, p_block, q, c * LANES, q_block, blocks)
-            else:
-                correlate11(d, at, columns, p, r * LANES, p_block, q, c * LANES, q_block, blocks)
-            r += 4 if tall else 1
-        c += 4 if wide else 1
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-@no_type_check
-def strip(theta, grad, x, h, r, dh, listed, zeros, tally, weigh, valid, rare, blocks, tied, hidden_relu, output_relu):
-    """Add the gradients of the first `blocks` blocks of x to grad; returns the sum of importance times squared error.
-
-    `weigh` is the importance over features and batch; `valid` is 1 for samples that count, "block lane"; `rare` says of
-    which features it pays to look whether they are off in a whole block.
-    """
-    zero = theta.dtype.type(0)
-    n, m = x.shape[1], h.shape[1]
-    out_at = 0 if tied else m * n
-    bias_at = out_at + m * n
-    flat_x, flat_h, flat_r, flat_dh, lanes = x.ravel(), h.ravel(), r.ravel(), dh.ravel(), valid.ravel()
-    floor = zero if output_relu else theta.dtype.type(-np.inf)
-    for s in range(LANES):
-        tally[s] = zero
-    for k in range(m):
-        listed[n + k] = k
-    for block in range(blocks):
-        at_x, at_h = block * n * LANES, block * m * LANES
-        count = 0
-        for i in range(n):
-            if not rare[i] or _any(x[block, i]):
-                listed[count] = i
-                count += 1
-        _multiply(flat_h, at_h, m, theta, 0, n, 1, flat_x, at_x, listed, 0, count, zeros, 0)
-        if hidden_relu:
-            for k in range(m):
-                state = h[block, k]
-                for s in range(LANES):
-                    state[s] = max(state[s], zero)
-        _multiply(flat_r, at_x, n, theta, out_at, 1, n, flat_h, at_h, listed, n, m, theta, bias_at)
-        count = 0
-        for i in range(n):
-            residual(flat_r, at_x + i * LANES, flat_x, at_x + i * LANES, lanes, block * LANES, tally, weigh[i], floor)
-            if not rare[i] or _any(r[block, i]):
-                listed[count] = i
-                count += 1
-        _multiply(flat_dh, at_h, m, theta, out_at, n, 1, flat_r, at_x, listed, 0, count, zeros, 0)
-        if hidden_relu:
-            for k in range(m):
-                state, slopes = h[block, k], dh[block, k]
-                for s in range(LANES):
-                    slopes[s] = slopes[s] if state[s] > 0 else zero
-    _accumulate(grad, out_at, flat_h, m, flat_r, n, blocks)
-    _accumulate(grad, 0, flat_dh, m, flat_x, n, blocks)
-    _accumulate(grad, bias_at, lanes, 1, flat_r, n, blocks)
-    total = 0.0
-    for s in range(LANES):
-        total += tally[s]
-    return total
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-@no_type_check
-def _any(line):
-    """Whether a row of lanes holds anything but zeros; as a sum, which is one pass of vectors."""
-    found = line.dtype.type(0)
-    for s in range(LANES):
-        found += abs(line[s])
-    return found > 0
+LEAST, MOST, AIM = 128 // LANES, 1024 // LANES, 3200 * 32 // LANES
+"""Blocks of a strip, at least and at most, and blocks times features between: x and r stay in second-level cache."""
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
 @no_type_check
 def run(
-    theta, first, second, work, listed, rates, done, batch, seeds, density, weigh, rule, number, place, size,
+    shape, theta, first, second, work, listed, rates, done, batch, seeds, density, weigh, rule, number, place, size,
     signed, hidden, tied, hidden_relu, output_relu, method, decay, decoupled, beta1, beta2, eps, losses,
 ):  # fmt: skip
-    """Steps done, done + 1, ... of each instance in turn, one for each rate; `losses` gets the mean over them."""
+    """Steps done, done + 1, ... of each instance in turn, one for each rate; `losses` gets the mean over them.
+
+    `shape` is None, or a small toy's whose products are to be written out.
+    """
     n, m = density.shape[1], hidden
     strips = (batch + LANES - 1) // LANES
-    blocks = min(strips, max(4, min(32, 1600 // n)))  # so that a strip's x and r stay in the second-level cache
+    blocks = min(strips, max(LEAST, min(MOST, AIM // n)))
     grad = work[: theta.shape[1]]
     at = theta.shape[1]
+    turned = work[at : at + theta.shape[1] - n]
+    at += theta.shape[1] - n
     x = work[at : at + blocks * n * LANES].reshape(blocks, n, LANES)
     at += blocks * n * LANES
     r = work[at : at + blocks * n * LANES].reshape(blocks, n, LANES)
@@ -165,6 +62,8 @@ def run(
         total = 0.0
         for step in range(rates.shape[0]):
             grad[:] = 0
+            if shape is None:
+                turn(turned, values, n, m)
             base = key(seeds[instance], done + step)
             for begin in range(0, strips, blocks):
                 count = min(blocks, strips - begin)
@@ -173,10 +72,15 @@ def run(
                 tail = sample + count * LANES - batch
                 for s in range(max(tail, 0)):
                     valid[count - 1, LANES - 1 - s] = 0
-                total += strip(
-                    values, grad, x, h, r, dh, listed, zeros, tally, weigh[instance], valid, rare, count,
-                    tied, hidden_relu, output_relu,
-                )  # fmt: skip
+                if shape is None:
+                    total += strip(
+                        values, turned, grad, x, h, r, dh, listed, zeros, tally, weigh[instance], valid, rare, count,
+                        tied, hidden_relu, output_relu,
+                    )  # fmt: skip
+                else:
+                    total += small(
+                        shape, values, grad, x, tally, weigh[instance], valid, count, hidden_relu, output_relu
+                    )
                 for s in range(max(tail, 0)):
                     valid[count - 1, LANES - 1 - s] = 1
             _update(
@@ -232,18 +136,19 @@ def descend(
     method = SGD if optimiser.name == "sgd" else ADAM
     beta1 = optimiser.momentum if method == SGD else optimiser.beta1
     weigh = (toy.importance / (n * batch)).astype(np.float32)
+    shape = shape_of(n, m, toy.tied) if n * m <= FEW and batch * len(rates) >= LONG else None
 
     def some(which: slice) -> None:
         theta = np.concatenate([each[which].reshape(len(each[which]), -1) for each in start], 1).astype(np.float32)
         first, second = np.zeros_like(theta), np.zeros_like(theta)
-        work = np.zeros(theta.shape[1] + 32 * LANES * (2 * n + 2 * m + 1), np.float32)
+        work = np.zeros(2 * theta.shape[1] + MOST * LANES * (2 * n + 2 * m + 1), np.float32)
         listed = np.zeros(n + m, np.int32)
         losses = np.zeros(len(theta))
         for before, stop in zip([0, *stops], stops, strict=False):
             run(
-                theta, first, second, work, listed, rates[before:stop], first_step + before, batch, toy.seeds[which],
-                toy.density[which], weigh[which], rules.rule, rules.number, rules.place, rules.size, rules.signed, m,
-                toy.tied, toy.hidden_relu, toy.output_relu, method, float(optimiser.decay),
+                shape, theta, first, second, work, listed, rates[before:stop], first_step + before, batch,
+                toy.seeds[which], toy.density[which], weigh[which], rules.rule, rules.number, rules.place, rules.size,
+                rules.signed, m, toy.tied, toy.hidden_relu, toy.output_relu, method, float(optimiser.decay),
                 optimiser.name == "adamw", float(beta1), optimiser.beta2, optimiser.eps, losses,
             )  # fmt: skip
             at_stop(stop, which, theta, losses)
@@ -264,9 +169,11 @@ def available() -> int:
 
 
 def gradients(
-    toy: Toy, parameters: Sequence[np.ndarray], x: Float[np.ndarray, "instance sample feature"]
+    toy: Toy, parameters: Sequence[np.ndarray], x: Float[np.ndarray, "instance sample feature"], written: bool = False
 ) -> tuple[Float[np.ndarray, " instance"], list[np.ndarray]]:
     """The losses and their gradients as the kernel takes them, for given data, in the precision of x.
+
+    `written`: by the products written out for this shape.
 
     >>> gradients(toy, [weights, bias], x)[1][0].shape == weights.shape  # doctest: +SKIP
     True
@@ -277,16 +184,24 @@ def gradients(
     valid = (np.arange(blocks * LANES) < samples).astype(kind).reshape(blocks, LANES)
     for i in range(toy.instances):
         theta = np.concatenate([each[i].ravel() for each in parameters]).astype(kind)
-        grad = np.zeros_like(theta)
+        grad, turned = np.zeros_like(theta), np.zeros_like(theta[n:])
+        turn(turned, theta, n, m)
         lined = np.zeros((blocks * LANES, n), kind)
         lined[:samples] = x[i]
         data = np.ascontiguousarray(lined.reshape(blocks, LANES, n).transpose(0, 2, 1))
         r, h, dh = (np.zeros((blocks, rows, LANES), kind) for rows in (n, m, m))
         weigh = (toy.importance[i] / (n * samples)).astype(kind)
-        losses[i] = strip(
-            theta, grad, data, h, r, dh, np.zeros(n + m, np.int32), np.zeros(max(n, m), kind), np.zeros(LANES, kind),
-            weigh, valid, toy.density[i] < RARE, blocks, toy.tied, toy.hidden_relu, toy.output_relu,
-        )  # fmt: skip
+        tally, zeros, rare = np.zeros(LANES, kind), np.zeros(max(n, m), kind), toy.density[i] < RARE
+        if written:
+            losses[i] = small(
+                shape_of(n, m, toy.tied), theta, grad, data, tally, weigh, valid, blocks, toy.hidden_relu,
+                toy.output_relu,
+            )  # fmt: skip
+        else:
+            losses[i] = strip(
+                theta, turned, grad, data, h, r, dh, np.zeros(n + m, np.int32), zeros, tally, weigh, valid, rare,
+                blocks, toy.tied, toy.hidden_relu, toy.output_relu,
+            )  # fmt: skip
         at = 0
         for each in found:
             each[i] = grad[at : at + each[i].size].reshape(each[i].shape)

@@ -13,7 +13,7 @@ from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from micrographia.toy.geometry import LEAST_NORM
 
@@ -70,13 +70,11 @@ def groups(
     >>> [group.name for group in groups(np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]))]
     ['digon', 'single']
     """
-    from scipy.sparse.csgraph import connected_components  # takes long to import, and many toys are never named
-
     length = np.linalg.norm(weights, axis=0)
     kept = np.flatnonzero(length >= max(least, np.finfo(float).tiny))
     unit = weights[:, kept] / length[kept]
-    count, label = connected_components(np.abs(unit.T @ unit) > edge, directed=False)
-    members = sorted((kept[label == each] for each in range(count)), key=lambda m: (-len(m), m[0]))
+    label = _connected(np.abs(unit.T @ unit) > edge)
+    members = sorted((kept[label == each] for each in np.unique(label)), key=lambda m: (-len(m), m[0]))
     return tuple(_named(weights[:, each], tuple(each.tolist()), tolerance) for each in members)
 
 
@@ -88,6 +86,17 @@ def summary(found: tuple[Group, ...]) -> str:
     """
     counts = Counter(group.name for group in found)
     return ", ".join(f"{counts[name]} {name}" for name in (*POLYTOPES, NONE) if counts[name]) or "nothing"
+
+
+def _connected(joined: Bool[np.ndarray, "feature feature"]) -> Int[np.ndarray, " feature"]:
+    """For each feature the first one that it is joined to, directly or by others."""
+    label = np.arange(len(joined))
+    reached = joined | np.eye(len(joined), dtype=bool)
+    while True:
+        least = np.where(reached, label, len(label)).min(1, initial=len(label))
+        if (least == label).all():
+            return label
+        label = least
 
 
 def _named(columns: Float[np.ndarray, "hidden feature"], features: tuple[int, ...], tolerance: float) -> Group:
@@ -116,8 +125,6 @@ def _orders(
     corners: Float[np.ndarray, "vertex dimension"],
 ) -> list[np.ndarray]:
     """Ways to deal the points out to the corners: a few points that fit a base of corners best place all the others."""
-    from scipy.optimize import linear_sum_assignment
-
     count, space = corners.shape
     wanted = corners @ corners.T
     if space == count - 1 or count == 1:
@@ -128,8 +135,19 @@ def _orders(
     orders = []
     for chosen in tuples[np.argsort(misfit, kind="stable")[:_TRIED]]:
         left, _, right = np.linalg.svd(corners[base].T @ points[chosen], full_matrices=False)
-        orders.append(linear_sum_assignment(-(corners @ left @ right) @ points.T)[1])
+        orders.append(_dealt((corners @ left @ right) @ points.T))
     return orders
+
+
+def _dealt(likeness: Float[np.ndarray, "corner point"]) -> Int[np.ndarray, " corner"]:
+    """One point for each corner, so that the likenesses sum to the most."""
+    nearest = likeness.argmax(1)
+    if len(set(nearest.tolist())) == len(nearest):
+        return nearest  # no sum is larger than that of all largest
+    from scipy.optimize import linear_sum_assignment  # takes long to import, and is rarely needed
+
+    order: Int[np.ndarray, " corner"] = linear_sum_assignment(-likeness)[1]
+    return order
 
 
 def _base(corners: Float[np.ndarray, "vertex dimension"]) -> list[int]:

@@ -43,6 +43,18 @@ def gradients(
     return value.detach(), list(torch.autograd.grad(value.sum(), leaves))
 
 
+def walker(parameters: Parameters, optimiser: Optimiser) -> torch.optim.Optimizer:
+    """torch's own optimiser of that name, over these parameters.
+
+    >>> type(walker([torch.zeros(2)], Optimiser())).__name__
+    'AdamW'
+    """
+    if optimiser.name == "sgd":
+        return torch.optim.SGD(parameters, optimiser.rate, optimiser.momentum, weight_decay=optimiser.decay)
+    how = torch.optim.AdamW if optimiser.name == "adamw" else torch.optim.Adam
+    return how(parameters, optimiser.rate, (optimiser.beta1, optimiser.beta2), optimiser.eps, optimiser.decay)
+
+
 def descend(
     toy: Toy,
     start: Sequence[np.ndarray],
@@ -55,20 +67,14 @@ def descend(
 ) -> None:
     """Train all instances at once with torch's own optimisers; for `at_stop` see the kernel's function of this name."""
     parameters = [torch.tensor(each, dtype=dtype).requires_grad_() for each in start]
-    if optimiser.name == "sgd":
-        walker: torch.optim.Optimizer = torch.optim.SGD(
-            parameters, optimiser.rate, optimiser.momentum, weight_decay=optimiser.decay
-        )
-    else:
-        how = torch.optim.AdamW if optimiser.name == "adamw" else torch.optim.Adam
-        walker = how(parameters, optimiser.rate, (optimiser.beta1, optimiser.beta2), optimiser.eps, optimiser.decay)
+    walk = walker(parameters, optimiser)
     window: list[Tensor] = []
     for step, rate in enumerate(optimiser.rates(steps)):
-        walker.param_groups[0]["lr"] = float(rate)
-        walker.zero_grad()
+        walk.param_groups[0]["lr"] = float(rate)
+        walk.zero_grad()
         value = loss(toy, parameters, torch.from_numpy(draw(toy, batch, step)).to(dtype))
         value.sum().backward()
-        walker.step()
+        walk.step()
         window.append(value.detach())
         if step + 1 in stops:
             theta = torch.cat([each.detach().flatten(1) for each in parameters], 1)

@@ -30,7 +30,7 @@ class Size:
     small_restarts: int
 
 
-FULL = Size(200, 20, 36, steps=5000, batch=512, restarts=2, small_steps=3000, small_restarts=16)
+FULL = Size(200, 20, 36, steps=10_000, batch=1024, restarts=2, small_steps=3000, small_restarts=16)
 QUICK = Size(200, 20, 12, steps=3500, batch=256, restarts=1, small_steps=1200, small_restarts=8)
 
 

@@ -6,7 +6,9 @@ See model.py for the values that go in and come out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +24,22 @@ INITIALISATIONS = {
     "kaiming": "uniform in +-1 / sqrt(inputs) for each layer, torch's default for a linear layer",
     "large": "normal with deviation 1.5, biases normal with deviation 0.5",
 }
+_DEVICE: ContextVar[str | None] = ContextVar("device", default=None)
 EVALUATION = 2**40  # streams from here on are never drawn in training
+
+
+@contextmanager
+def on(device: str | None) -> Iterator[None]:
+    """Train on a device of torch's instead of with the fused kernel, which is for processors; None changes nothing.
+
+    >>> with on("cuda"):  # doctest: +SKIP
+    ...     trained = train(toy)
+    """
+    before = _DEVICE.set(device)
+    try:
+        yield
+    finally:
+        _DEVICE.reset(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +96,9 @@ def train(
 ) -> Trained:
     """Train every instance on fresh data; the loss is kept at about `records` points, parameters at `snapshots` steps.
 
-    `engine` is "fused" (the kernel, float32) or "torch" (the same by float64 autograd, slow: for tests). A snapshot at
-    step 0 is the start. `finished` is told how many instances are done, from several threads.
+    `engine` is "fused" (the kernel, float32) or "torch" (the same by float64 autograd, slow: for tests); within
+    `on("cuda")` training is done there, in plain torch. A snapshot at step 0 is the start. `finished` is told how many
+    instances are done, from several threads.
     Raises BadValue for steps or batches below 1, unknown names, and training that diverges.
 
     >>> train(make_toy(5, 2, density=[1.0, 0.1]), steps=1000).weights.shape  # doctest: +SKIP
@@ -110,8 +128,12 @@ def train(
         if step in kept:
             kept[step][which] = theta
 
-    if engine == "fused":
-        rates = optimiser.rates(steps)
+    rates = optimiser.rates(steps)
+    if engine == "fused" and (name := _DEVICE.get()) is not None:
+        from micrographia.toy import device
+
+        device.descend(toy, start, rates, batch, optimiser, stops, at_stop, device.on_device(name), finished)
+    elif engine == "fused":
         with np.errstate(all="ignore"):
             kernel.descend(toy, start, rates, batch, optimiser, stops, at_stop, threads=threads, finished=finished)
     else:
