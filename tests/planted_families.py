@@ -39,6 +39,13 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+OWN_MIRROR = 0.5
+"""No family of mirror images is made of a shape that correlates more than this with its own mirror image.
+
+Such a shape has no right answer: where the two are one picture, nothing says which is which.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Planted:
     """A network whose `layer` has families: each unit's family (-1: none) and its element, in degrees or octaves."""
@@ -74,10 +81,11 @@ def first_layer(
     """Families in a layer that reads pixels, among `others` smooth kernels; noise has `noise` of the kernels' length."""
     rng = np.random.default_rng(seed)
     kernels, family, element = [], [], []
-    # a shape that is its own mirror image has no reflected partner at some angles
     shapes = list(rng.permutation(list(SHAPES)))[: len(sizes)]
     for number, (shape, count) in enumerate(zip(shapes, sizes, strict=True)):
-        base, tint = rng.choice([20, 110, 200, 290]) + rng.uniform(0, 50), hue(rng.uniform(0, 360))
+        base, tint = _angle(rng), hue(rng.uniform(0, 360))
+        while group == "reflection" and _alike_mirrored(shape, base, size) > OWN_MIRROR:
+            base = _angle(rng)
         turn = 180 if shape == "line" else 360
         for place in range(count):
             at = (place + rng.uniform(-0.15, 0.15)) / count
@@ -97,6 +105,15 @@ def first_layer(
     for _ in range(others):
         kernels.append(_smooth(rng, 3, size))
     return _network([np.stack(kernels)], group, family, element, noise, rng)
+
+
+def _angle(rng: np.random.Generator) -> float:
+    return float(rng.choice([20, 110, 200, 290]) + rng.uniform(0, 50))
+
+
+def _alike_mirrored(shape: str, angle: float, size: int) -> float:
+    own = drawn(shape, angle, size)
+    return float((own * own[:, :, ::-1]).sum())
 
 
 def second_layer(

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from micrographia.images.bundled import open_images
 from micrographia.images.hue import turn_hue
-from micrographia.images.transformed import coloured, patches, transformed
+from micrographia.images.transformed import moved, transformed
 
 
 def steps(pictures: torch.Tensor, group: str, number: int, step: float, side: int = 9) -> list[torch.Tensor]:
@@ -38,22 +37,15 @@ def test_a_full_turn_of_hue_is_none() -> None:
     assert torch.allclose(turn_hue(200.0) @ turn_hue(160.0), torch.eye(3, dtype=torch.float64))
 
 
-def test_colours_get_the_contrast_of_the_detail() -> None:
-    pictures = 0.5 + 0.1 * torch.randn(2, 1, 31, 31, dtype=torch.float64).expand(2, 3, 31, 31)
-    made = coloured(pictures)
-    grey = made.mean(1, keepdim=True)
-    assert (made - grey).std() > 2 * grey.std((2, 3)).max()
-    assert not torch.allclose(made[0] - grey[0], made[1] - grey[1])
-
-
-def test_patches_are_pictures_of_one_contrast_and_the_same_for_a_seed() -> None:
-    found = patches(open_images(), 5, 33, seed=3)
-    assert found.shape == (5, 3, 33, 33)
-    assert 0 <= float(found.min()) < float(found.max()) <= 1
-    assert torch.equal(found, patches(open_images(), 5, 33, seed=3))
-    assert found.std((1, 2, 3)).min() > 0.08
-    # wider than the pictures themselves
-    assert patches(open_images(), 1, 201).shape == (1, 3, 201, 201)
+def test_zoom_and_an_octave_are_one_and_what_shrinks_is_smoothed() -> None:
+    pictures = torch.rand(3, 3, 13, 13, dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(2.0, -3, -1), torch.arange(-2.0, 3), indexing="ij")
+    y, x = y.double(), x.double()
+    for octaves in (1, -1):
+        larger = moved(pictures, "scale", octaves, x, y)
+        torch.testing.assert_close(larger, moved(pictures, "rotation", 0, x, y, 2.0**octaves))
+    checks = (torch.arange(13)[:, None] + torch.arange(13)).remainder(2).double().expand(1, 3, 13, 13)
+    assert moved(checks, "scale", -1, x, y).std() < 0.2 * checks.std()
 
 
 @pytest.mark.parametrize("group", ["rotation", "reflection", "hue", "scale"])

@@ -152,6 +152,9 @@ def test_gaps_and_different_elements() -> None:
     assert distinct(np.array([0.0, 355.0, 120.0, 240.0]), ROTATION, 360.0) == 3
     assert distinct(np.array([0.0, 1.0, 1.0]), GROUPS["reflection"], 2.0) == 2
     assert distinct(np.array([0.0, 0.1, 1.0]), GROUPS["scale"], 8.0) == 2
+    # a row of elements each near the next is not one element
+    assert distinct(np.arange(8) * 1.2 / 7, GROUPS["scale"], 8.0) == 4
+    assert distinct(10.0 * np.arange(36), ROTATION, 360.0) == 18
     assert steps_of(GROUPS["scale"])[[0, LARGEST, -1]].tolist() == [-2, 0, 2]
 
 

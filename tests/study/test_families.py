@@ -7,7 +7,7 @@ from scipy.stats import binom
 from micrographia.errors import BadValue
 from micrographia.study.alignment import GROUPS, Alignment, align, of_pixels, spectrum
 from micrographia.study.families import Family, Scale, correlation, curves, find, judged, measure, strongest
-from micrographia.study.growth import to_template
+from micrographia.study.growth import to_others, to_template
 from tests.planted_families import drawn
 
 ROTATION = GROUPS["rotation"]
@@ -59,6 +59,15 @@ def test_a_member_is_compared_with_the_mean_of_the_others() -> None:
             else:
                 complete = cosine
         assert r[unit] == pytest.approx(np.minimum(complete, moving), abs=1e-4)
+
+
+def test_many_sets_at_once_are_each_as_alone() -> None:
+    rng = np.random.default_rng(1)
+    found = align(spectrum(rng.normal(size=(9, 5, 36)) + rng.normal(size=(9, 5, 1)), ROTATION))
+    sets, steps = np.array([[0, 2, 5], [8, 1, 3]]), np.array([[3, 30, 11], [0, 7, 7]])
+    together = to_others([each[sets[:, :, None], sets[:, None]] for each in (found.whole, found.varying)], steps)
+    for own, at, r in zip(sets, steps, together, strict=True):
+        assert r == pytest.approx(to_template(found, own, at)[own], abs=1e-6)
 
 
 def test_two_features_that_are_alike_are_two_families() -> None:

@@ -15,13 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from micrographia.errors import BadValue
+from micrographia.images.patches import patches
 from micrographia.images.source import ImageSource
-from micrographia.images.transformed import coloured, patches, transformed
+from micrographia.images.transformed import transformed
 from micrographia.model.capture import capture
 from micrographia.model.cell import Segment, Stage, segment, stage
 from micrographia.model.graph import LayerGraph
 from micrographia.model.redraw import convolutions_between
 from micrographia.study.alignment import (
+    ANGLES,
     LARGEST,
     OCTAVE,
     Carried,
@@ -35,6 +37,7 @@ from micrographia.study.alignment import (
 from micrographia.study.weights import expanded
 
 PICTURES = 48
+"""Pictures at each of 36 steps; of a group of fewer steps more pictures, up to six times as many."""
 BATCH = 96
 
 
@@ -119,10 +122,9 @@ def _maps(
 ) -> list[Float[Tensor, "picture channel height width"]]:
     """What a layer answers to the pictures at each step, on the canvas of a stage."""
     steps, step = _steps(group)
+    count = min(PICTURES * ANGLES // steps, 6 * PICTURES)
     # the diagonal, so that turned pictures go on beyond the canvas
-    shown = patches(pictures, PICTURES, int(np.ceil(1.5 * max(at.size))) | 1, seed)
-    if group.name == "hue":
-        shown = coloured(shown)
+    shown = patches(pictures, count, int(np.ceil(1.5 * max(at.size))) | 1, seed, graph.card.channels == 3)
     found = []
     for each in transformed(shown, group.name, steps, step, at.size, at.centre):
         seen = each if graph.card.channels == 3 else each.mean(1, keepdim=True)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Bool, Complex, Float
 
 from micrographia.errors import BadValue, suggest
 from micrographia.model.rings import log_rings, ring_samples
@@ -200,25 +200,24 @@ def of_weights(kernels: Kernels, inputs: Carried) -> Spectrum:
     if group.name == "hue":
         mixed = np.einsum("uct,cpk->utpk", small.reshape(units, -1, height * width), own, optimize=True)
         return Spectrum(group, mixed.reshape(units, -1, own.shape[2]))
+    # (unit, tap, component) for each harmonic of the channels, the channels first as they are the most
+    by_tap = np.ascontiguousarray(small.reshape(units, -1, height * width).transpose(0, 2, 1))
+    mixed = (by_tap @ own.reshape(len(own), -1)).reshape(units, height * width, -1, own.shape[2])
     if group.name == "reflection":
-        flip = small[..., ::-1]
-        space = np.stack([small + flip, small - flip], -1).reshape(units, -1, height * width, 2).astype(np.complex64)
-        orders = range(2)
-    else:
-        waves = np.fft.fft(ring_samples((height, width), 24)).astype(np.complex64)
-        flat = small.reshape(units, -1, height * width) @ waves.reshape(height * width, -1)
-        space = flat.reshape(*flat.shape[:2], -1, 24)
-        orders = range(1 - own.shape[2], own.shape[2])
-    count = 2 if group.name == "reflection" else 13
-    found = np.empty((units, len(orders), space.shape[2] * own.shape[1], count), np.complex64)
-    for place, order in enumerate(orders):
+        flip = mixed.reshape(units, height, width, *mixed.shape[2:])[:, :, ::-1].reshape(mixed.shape)
+        # even in space with even channels is even, and so is odd with odd
+        both = [mixed[..., :2] + flip[..., :2], mixed[..., :2] - flip[..., :2]]
+        parts = [[both[0][..., 0], both[1][..., 1]], [both[1][..., 0], both[0][..., 1]]]
+        found = np.stack([np.stack(each, 1).reshape(units, -1) for each in parts], 2)
+        return Spectrum(group, found.astype(np.complex64))
+    waves = np.fft.fft(ring_samples((height, width), 24)).astype(np.complex64).reshape(height * width, -1, 24)
+    summed = []
+    for order in range(1 - own.shape[2], own.shape[2]):
+        channel = mixed[..., order] if order >= 0 else mixed[..., -order].conj()
         # the harmonics of space and of the channel add up to that of both
-        beside = space[..., (np.arange(count) - order) % space.shape[3]]
-        channel = own[..., order] if order >= 0 else own[..., -order].conj()
-        # (unit, ring, harmonic, channel) @ (channel, component)
-        mixed = beside.transpose(0, 2, 3, 1) @ channel
-        found[:, place] = mixed.transpose(0, 1, 3, 2).reshape(units, -1, count)
-    return Spectrum(group, found.reshape(units, -1, count))
+        beside = waves[:, :, (np.arange(13) - order) % 24]
+        summed.append(np.tensordot(channel, beside, (1, 0)).reshape(units, -1, 13))
+    return Spectrum(group, np.concatenate(summed, 1))
 
 
 def align(fields: Spectrum) -> Alignment:
@@ -309,14 +308,23 @@ def circle_gap(elements: Float[np.ndarray, " member"], period: float) -> float:
 
 
 def distinct(elements: Float[np.ndarray, " member"], group: Group, period: float) -> int:
-    """How many different elements there are, where those less than a step and a half apart are the same.
+    """The most elements that can be chosen so that any two are a step and a half apart or more.
 
     >>> distinct(np.array([0.0, 4.0, 90.0, 359.0]), GROUPS["rotation"], 360.0)
     2
     """
     width = 0.5 if group.name == "reflection" else 1.5 * group.step
-    ordered = np.sort(np.asarray(elements, float) % period) if group.cyclic else np.sort(elements)
-    gaps: Int[np.ndarray, " gap"] = np.flatnonzero(np.diff(ordered) >= width)
-    count = len(gaps) + 1
-    around = group.cyclic and count > 1 and ordered[0] + period - ordered[-1] < width
-    return count - int(around)
+    if not group.cyclic:
+        return _spaced(np.sort(elements), width, np.inf)
+    ordered = np.sort(np.asarray(elements, float) % period)
+    turned = [np.append(ordered[start:], ordered[:start] + period) for start in range(len(ordered))]
+    return max(_spaced(each, width, period) for each in turned)
+
+
+def _spaced(ordered: Float[np.ndarray, " member"], width: float, period: float) -> int:
+    """How many of ordered elements can be taken from the first on, each `width` from the last and from its return."""
+    count, last = 0, -np.inf
+    for each in ordered:
+        if each - last >= width and (count == 0 or ordered[0] + period - each >= width):
+            count, last = count + 1, each
+    return count

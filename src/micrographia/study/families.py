@@ -39,7 +39,7 @@ from jaxtyping import Float, Int
 
 from micrographia.errors import BadValue
 from micrographia.study.alignment import Alignment, Group, circle_gap, distinct, steps_of
-from micrographia.study.growth import among, grown, peaks, period_of, to_template
+from micrographia.study.growth import among, grown, peaks, period_of, to_others, to_template
 from micrographia.study.null import permutation_p
 
 MOVING = 0.1
@@ -219,19 +219,12 @@ def _random_units(
     alignment: Alignment, units: Int[np.ndarray, " unit"], count: int, trials: int, rng: np.random.Generator
 ) -> Float[np.ndarray, " trial"]:
     """Mean agreement of sets of units drawn at random, each aligned to the mean of the others as well as can be."""
-    values = np.empty(trials)
-    for trial in range(trials):
-        members = rng.choice(units, count, replace=False)
-        small = Alignment(
-            alignment.group, alignment.whole[np.ix_(members, members)], alignment.varying[np.ix_(members, members)],
-            alignment.moving[members],
-        )  # fmt: skip
-        every = np.arange(count)
-        elements = small.pairs[:, 0].argmax(1)
-        for _ in range(3):
-            elements = to_template(small, every, elements).argmax(1)
-        values[trial] = to_template(small, every, elements).max(1).mean()
-    return values
+    drawn = rng.permuted(np.tile(units, (trials, 1)), axis=1)[:, :count]
+    pairs = [each[drawn[:, :, None], drawn[:, None]] for each in (alignment.whole, alignment.varying)]
+    elements = np.minimum(pairs[0][:, :, 0], pairs[1][:, :, 0]).argmax(2)
+    for _ in range(3):
+        elements = to_others(pairs, elements).argmax(2)
+    return to_others(pairs, elements).max(2).mean(1)
 
 
 def _random_elements(
@@ -244,7 +237,9 @@ def _random_elements(
     same = ((drawn - drawn[:, :1]) % steps == (own - own[0]) % steps).all(1)
     # of few members and two elements what was found is often drawn again: then one of them gets another element
     drawn[same, 0] += 1
-    return np.array([among(alignment, members, each % steps) for each in drawn])
+    rows, columns = np.triu_indices(len(members), 1)
+    at = members[rows], members[columns], (drawn[:, rows] - drawn[:, columns]) % steps
+    return np.minimum(alignment.whole[at], alignment.varying[at]).mean(1, dtype=float)
 
 
 def strongest(alignment: Alignment, scale: Scale) -> float:

@@ -5,6 +5,8 @@ All of it needs the correlations of pairs only, not what they were computed from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -103,6 +105,25 @@ def _to_mean(
     rest = energy - 2 * among.sum(1) + among.diagonal()
     found[members] = (total[members] - each[members, own]) / np.sqrt(np.maximum(rest, 1e-6))[:, None]
     return found
+
+
+def to_others(
+    pairs: Sequence[Float[np.ndarray, "set member member step"]], elements: Int[np.ndarray, "set member"]
+) -> Float[np.ndarray, "set member step"]:
+    """What `to_template` gives for the members alone, of many sets of units at once, from their own correlations."""
+    count, steps = pairs[0].shape[2:]
+    shifted = (np.arange(steps) - elements[:, :, None]) % steps  # (set, member, step)
+    apart = (elements[:, :, None] - elements[:, None]) % steps
+    found = []
+    for each in pairs:
+        moved = np.take_along_axis(each, np.broadcast_to(shifted[:, None], each.shape), 3)
+        own = np.arange(count)
+        # a member's own part is left out of the mean that it is compared with
+        total = moved.sum(2) - moved[:, own, own]
+        among = np.take_along_axis(each, apart[..., None], 3)[..., 0]
+        rest = among.sum((1, 2))[:, None] - 2 * among.sum(2) + among[:, own, own]
+        found.append(total / np.sqrt(np.maximum(rest, 1e-6))[..., None])
+    return np.minimum(*found)
 
 
 def peaks(r: Float[np.ndarray, "member step"], elements: Members, group: Group) -> Float[np.ndarray, " member"]:

@@ -56,24 +56,24 @@ def test_a_tint_of_no_strength_is_no_tint() -> None:
 
 def test_a_crop_that_is_not_moved_is_itself() -> None:
     crops = picture()
-    for move, amount in (("turned", 0.0), ("hue-shifted", 0.0), ("mirrored", 0.0), ("enlarged", 1.0)):
+    for move, amount in (("rotation", 0.0), ("hue", 0.0), ("reflection", 0.0), ("scale", 0.0)):
         shown = render(Crops(crops, move, (amount,)), FRAME, dtype=torch.float64)
         torch.testing.assert_close(shown[:, :, 10:17, 10:17], crops[:, :, 10:17, 10:17], atol=1e-9, rtol=0)
 
 
 def test_crops_turn_and_mirror_exactly() -> None:
     crops = picture()
-    turned = render(Crops(crops, "turned", (0.0, 90.0, 180.0)), FRAME, dtype=torch.float64).reshape(2, 3, 3, 27, 27)
+    turned = render(Crops(crops, "rotation", (0.0, 90.0, 180.0)), FRAME, dtype=torch.float64).reshape(2, 3, 3, 27, 27)
     torch.testing.assert_close(turned[:, 1], torch.rot90(turned[:, 0], 1, (2, 3)), atol=1e-9, rtol=0)
     torch.testing.assert_close(turned[:, 2], torch.rot90(turned[:, 0], 2, (2, 3)), atol=1e-9, rtol=0)
-    mirrored = render(Crops(crops, "mirrored"), FRAME, dtype=torch.float64).reshape(2, 2, 3, 27, 27)
+    mirrored = render(Crops(crops, "reflection"), FRAME, dtype=torch.float64).reshape(2, 2, 3, 27, 27)
     torch.testing.assert_close(mirrored[:, 1], mirrored[:, 0].flip(3), atol=1e-9, rtol=0)
 
 
 def test_enlarged_crops_show_the_middle() -> None:
     # a ramp to the right grows half as fast when it is twice as large
     ramp = torch.linspace(0.1, 0.9, 54, dtype=torch.float64).expand(1, 3, 54, 54)
-    shown = render(Crops(ramp, "enlarged", (1.0, 2.0)), FRAME, dtype=torch.float64)
+    shown = render(Crops(ramp, "scale", (0.0, 1.0)), FRAME, dtype=torch.float64)
     steps = shown[:, 0, 13, 8:19].diff(dim=-1).mean(-1)
     assert steps[0] == pytest.approx(2 * steps[1].item(), rel=1e-2)
 
@@ -86,7 +86,7 @@ def test_every_move_has_its_amounts(move: str) -> None:
 
 
 def test_what_is_no_crop_or_move_is_a_sentence() -> None:
-    with pytest.raises(BadValue, match="Crops cannot be 'bent'. They can be turned"):
-        Crops(picture(), "bent")
+    with pytest.raises(BadValue, match="Crops cannot be moved by 'bending'. Choose rotation"):
+        Crops(picture(), "bending")
     with pytest.raises(BadValue, match="cannot be moved"):
         Crops(torch.zeros(0, 3, 5, 5))
