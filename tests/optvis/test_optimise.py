@@ -128,6 +128,21 @@ def test_redirected_relus_wake_a_unit_that_starts_shut() -> None:
     assert shut.dead
 
 
+def test_auto_takes_bfloat16_where_it_is_as_good(tiny: LayerGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(objective: Channel, size: tuple[int, int]) -> str:
+        (made,) = optimise(tiny, objective, quality=QUICK, size=size, precision="auto")
+        return str(made.settings["precision"])
+
+    monkeypatch.setattr("micrographia.optvis.optimise.bfloat16_pays", lambda device: True)
+    assert taken(Channel("0.2", 0), (47, 41)) == "bfloat16"
+    assert taken(Channel("0.2", 0), (29, 41)) == "float32"
+    monkeypatch.setattr("micrographia.optvis.optimise.bfloat16_pays", lambda device: False)
+    assert taken(Channel("0.2", 0), (47, 41)) == "float32"
+    monkeypatch.setattr("micrographia.optvis.optimise.bfloat16_pays", lambda device: True)
+    monkeypatch.setattr("micrographia.optvis.optimise.as_good", lambda full, half: False)
+    assert taken(Channel("0.2", 0), (47, 41)) == "float32"
+
+
 def test_its_record_is_plain_values(tiny: LayerGraph) -> None:
     (made,) = optimise(tiny, -Channel("0.2", 0), quality=QUICK, size=(23, 19), seed=7)
     record = json.loads(json.dumps(made.to_json()))

@@ -45,7 +45,7 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
                 placed[node] = new.call_module(name, (placed[source],))
         elif word == "lrn" and _is_plain_lrn(own):
             name = f"banded_{node.name}"
-            root[name] = _BandedNorm(own)
+            root[name] = BandedNorm(own)
             placed[node] = new.call_module(name, (placed[node.all_input_nodes[0]],))
         else:
             if node.op in ("call_module", "get_attr"):
@@ -115,7 +115,7 @@ def _is_plain_lrn(module: nn.Module | None) -> bool:
     return module is not None and all(hasattr(module, name) for name in ("size", "alpha", "beta", "k"))
 
 
-class _BandedNorm(nn.Module):
+class BandedNorm(nn.Module):
     """Local response normalisation, x (k + alpha/n sum of n neighbours' squares)^-beta, as a convolution."""
 
     pointwise = True

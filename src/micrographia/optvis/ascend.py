@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from micrographia.optvis.kernels.adam import adam
+from micrographia.optvis.kernels.threads import compiled
 from micrographia.optvis.quality import Quality
 
 REDIRECTED_STEPS = 16
@@ -39,7 +41,7 @@ def ascend(
     tensor([[3.],
             [3.]])
     """
-    numbers = start.clone()
+    numbers = start.clone(memory_format=torch.contiguous_format)
     mean, square = torch.zeros_like(numbers), torch.zeros_like(numbers)
     batch = len(numbers)
     each = (-1, *[1] * (numbers.ndim - 1))
@@ -55,13 +57,16 @@ def ascend(
         (gradient,) = torch.autograd.grad(-values.sum(), numbers)
         numbers = numbers.detach()
         course.append(values.detach())
-        moved |= torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) > 0
-        # one rounding an operation: a fused one may round otherwise at the end of a batch
-        mean.mul_(FORGET_MEAN).add_(gradient * (1 - FORGET_MEAN))
-        square.mul_(FORGET_SQUARE).add_((gradient * gradient).mul_(1 - FORGET_SQUARE))
-        size = (square / (1 - FORGET_SQUARE ** (step + 1))).sqrt_().add_(TINY)
-        rate = rates[clock] / (1 - FORGET_MEAN ** (step + 1))
-        numbers.sub_((mean / size).mul_(rate.view(each)))
+        rate, correction = rates[clock] / (1 - FORGET_MEAN ** (step + 1)), 1 / (1 - FORGET_SQUARE ** (step + 1))
+        if numbers.dtype == torch.float32 and compiled(numbers):
+            moved |= adam(numbers, gradient, mean, square, rate, (FORGET_MEAN, FORGET_SQUARE), correction, TINY)
+        else:
+            moved |= torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) > 0
+            # one rounding an operation: a fused one may round otherwise at the end of a batch
+            mean.mul_(FORGET_MEAN).add_(gradient * (1 - FORGET_MEAN))
+            square.mul_(FORGET_SQUARE).add_((gradient * gradient).mul_(1 - FORGET_SQUARE))
+            size = (square * correction).sqrt_().add_(TINY)
+            numbers.sub_((mean / size).mul_(rate.view(each)))
         taken += clock < quality.steps
         clock = (clock + 1).clamp(max=quality.steps)
         if (step + 1) % quality.window == 0 and step + 1 >= 2 * quality.window:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, fx
 
 from micrographia.errors import BadValue
+from micrographia.model.card import Card
 from micrographia.model.cone import cone
 from micrographia.model.fold import fold
 from micrographia.model.graph import LayerGraph
 from micrographia.model.ops import kind
 from micrographia.model.receptive import Box
+from micrographia.optvis.quicken import quicken
 from micrographia.optvis.relu import redirect
 from micrographia.unit import Unit
 
@@ -76,9 +78,11 @@ def place(graph: LayerGraph, unit: Unit, objective: str, share: float = 1.0) -> 
 class Network:
     """`run` takes what the network sees of the pixels of `box`; it returns "batch channel", or maps without a cell.
 
-    `start` is the same with redirected ReLUs; `rectified` says that the unit itself is read before its own ReLU.
+    `plain` is the graph that it was made faster from, and `start` the same with redirected ReLUs; `rectified` says that
+    the unit itself is read before its own ReLU.
     """
 
+    plain: fx.GraphModule
     run: fx.GraphModule
     start: fx.GraphModule
     layer: str
@@ -89,6 +93,15 @@ class Network:
     def __call__(self, images: Tensor, start: bool = False) -> Tensor:
         images = images.to(self.dtype).contiguous(memory_format=torch.channels_last)
         return (self.start if start else self.run)(images)
+
+
+def seen_by(pictures: Tensor, card: Card) -> Tensor:
+    """`normalise`, as one product and sum."""
+    if card.order == "BGR":
+        pictures = pictures.flip(1)
+    std = torch.tensor(card.std, dtype=torch.float64)
+    scale, offset = card.scale / std, -torch.tensor(card.mean, dtype=torch.float64) / std
+    return torch.addcmul(offset.to(pictures)[:, None, None], pictures, scale.to(pictures)[:, None, None])
 
 
 def network(graph: LayerGraph, where: Place, dtype: torch.dtype, device: torch.device) -> Network:
@@ -103,17 +116,26 @@ def network(graph: LayerGraph, where: Place, dtype: torch.dtype, device: torch.d
     cut.graph.eliminate_dead_code()
     cut.recompile()
     part = cone(fold(cut), where.size, graph.card.channels, where.cell)
-    own = _converted(part.module, dtype, device)
-    return Network(own, redirect(own), where.layer, part.box, rectified, dtype)
+    own = converted(part.module, dtype, device)
+    return Network(own, *fastest(own), where.layer, part.box, rectified, dtype)
 
 
 def with_type(net: Network, dtype: torch.dtype) -> Network:
     """The same network in another floating-point type."""
-    own = _converted(net.run, dtype, None)
-    return replace(net, run=own, start=redirect(own), dtype=dtype)
+    own = converted(net.plain, dtype, None)
+    run, start = fastest(own)
+    return replace(net, plain=own, run=run, start=start, dtype=dtype)
 
 
-def _converted(module: fx.GraphModule, dtype: torch.dtype, device: torch.device | None) -> fx.GraphModule:
+def fastest(own: fx.GraphModule) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """A graph of frozen weights as it runs fastest, and the same with redirected ReLUs."""
+    start = redirect(own)
+    on_cpu = all(each.device.type == "cpu" for each in own.parameters())
+    return (quicken(own), quicken(start)) if on_cpu else (own, start)
+
+
+def converted(module: fx.GraphModule, dtype: torch.dtype, device: torch.device | None) -> fx.GraphModule:
+    """A copy of its own, in this type and on this device, whose weights need no gradients."""
     own: Any = copy.deepcopy(module).requires_grad_(False)
-    converted: fx.GraphModule = own.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    return converted
+    moved: fx.GraphModule = own.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+    return moved

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,15 @@ TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What objectives read: the pictures in values 0..1 before the transform, and the layers' values after it."""
+    """What objectives read: the pictures in values 0..1 before the transform, and the layers' values after it.
+
+    `kept` names the layers of which only some channels were computed, those that are read, and which these are.
+    """
 
     pictures: Float[Tensor, "batch channel height width"]
     values: Mapping[str, Tensor]
     opacity: Float[Tensor, "batch 1 height width"] | None = None
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Objective(ABC):
@@ -39,6 +43,10 @@ class Objective(ABC):
     @abstractmethod
     def layers(self) -> tuple[str, ...]:
         """The layers whose values it reads."""
+
+    def channels(self, layer: str) -> frozenset[int] | None:
+        """Which channels of a layer it reads, so that no others need to be computed; None for all."""
+        return None if layer in self.layers else frozenset()
 
     @abstractmethod
     def __call__(self, scene: Scene) -> Float[Tensor, " batch"]:
@@ -76,6 +84,16 @@ def _joined(*objectives: Objective) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for each in objectives for name in each.layers))
 
 
+def _read(layer: str, *objectives: Objective) -> frozenset[int] | None:
+    found: frozenset[int] = frozenset()
+    for each in objectives:
+        channels = each.channels(layer)
+        if channels is None:
+            return None
+        found |= channels
+    return found
+
+
 @dataclass(frozen=True)
 class Weighted(Objective):
     """A sum of objectives, each times its weight: what the operators return.
@@ -89,6 +107,9 @@ class Weighted(Objective):
     @property
     def layers(self) -> tuple[str, ...]:
         return _joined(*(each for _, each in self.terms))
+
+    def channels(self, layer: str) -> frozenset[int] | None:
+        return _read(layer, *(each for _, each in self.terms))
 
     def __call__(self, scene: Scene) -> Float[Tensor, " batch"]:
         return sum((weight * each(scene) for weight, each in self.terms), torch.zeros(()).to(scene.pictures))
@@ -104,6 +125,9 @@ class Interpolated(Objective):
     @property
     def layers(self) -> tuple[str, ...]:
         return _joined(self.first, self.second)
+
+    def channels(self, layer: str) -> frozenset[int] | None:
+        return _read(layer, self.first, self.second)
 
     def __call__(self, scene: Scene) -> Float[Tensor, " batch"]:
         batch = len(scene.pictures)
@@ -136,14 +160,24 @@ class _OneLayer(Objective):
             )
         return value[:, :, row, column]
 
-    def _channel(self, value: Tensor, channel: int) -> Tensor:
-        if channel >= value.shape[1]:
-            raise BadAddress(f"{self.layer} has no unit {channel}. Its units are 0 to {value.shape[1] - 1}.")
-        return value[:, channel]
+
+class _OneChannel(_OneLayer):
+    channel: int
+
+    def channels(self, layer: str) -> frozenset[int] | None:
+        return frozenset({self.channel} if layer == self.layer else ())
+
+    def _own(self, scene: Scene, value: Tensor) -> Tensor:
+        kept = scene.kept.get(self.layer)
+        if kept is not None:
+            return value[:, kept.index(self.channel)]
+        if self.channel >= value.shape[1]:
+            raise BadAddress(f"{self.layer} has no unit {self.channel}. Its units are 0 to {value.shape[1] - 1}.")
+        return value[:, self.channel]
 
 
 @dataclass(frozen=True)
-class Neuron(_OneLayer):
+class Neuron(_OneChannel):
     """One cell of a channel, (row, column); None is the middle one (the lower right of the middle four)."""
 
     layer: str
@@ -151,18 +185,18 @@ class Neuron(_OneLayer):
     position: tuple[int, int] | None = None
 
     def __call__(self, scene: Scene) -> Float[Tensor, " batch"]:
-        return self._channel(self._at(scene, self.position), self.channel)
+        return self._own(scene, self._at(scene, self.position))
 
 
 @dataclass(frozen=True)
-class Channel(_OneLayer):
+class Channel(_OneChannel):
     """The mean of a channel's map; of a layer without maps, such as logits, the value itself."""
 
     layer: str
     channel: int
 
     def __call__(self, scene: Scene) -> Float[Tensor, " batch"]:
-        own = self._channel(self._of(scene), self.channel)
+        own = self._own(scene, self._of(scene))
         return own.flatten(1).mean(1) if own.ndim > 1 else own
 
 

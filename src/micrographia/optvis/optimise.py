@@ -6,7 +6,6 @@ read several layers, is climbed by one picture or a batch of them, on the whole 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,17 +16,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx
 
-from micrographia.errors import BadValue
-from micrographia.model.card import Card, normalise
+from micrographia.errors import BadAddress, BadValue
+from micrographia.model.card import Card
 from micrographia.model.fold import fold
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, Climb, Normalised, ascend
+from micrographia.optvis.narrow import narrowed, supplier
+from micrographia.optvis.network import converted, fastest, seen_by
 from micrographia.optvis.objective import Objective, Scene
-from micrographia.optvis.parametrise import Fourier, Parametrisation
-from micrographia.optvis.precision import device_of, type_of
+from micrographia.optvis.parametrise import Fourier, Parametrisation, faint
+from micrographia.optvis.precision import BFLOAT16_FROM, as_good, bfloat16_pays, device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
-from micrographia.optvis.relu import redirect
 from micrographia.optvis.transform import STILL, Transform, default_warp, described, middle
 
 Extent = tuple[int, int]
@@ -82,8 +82,10 @@ def optimise(
 
     `size` None is the card's; `transform` None takes jitter in proportion to it, scale and rotation, STILL none.
     `ascent` None is Adam by the quality. `redirected` is for how many steps ReLUs let the gradient of pictures through
-    that they block entirely. Raises BadAddress for unknown layers or units, and BadValue for settings that cannot
-    work, a canvas that is too small, layers that gradients do not reach, and NaN.
+    that they block entirely. `precision` "auto" is bfloat16 where the device has it and the objective's gradient at
+    faint random pictures points the same way in it as in float32, as in `render`. Raises BadAddress for unknown layers
+    or units, and BadValue for settings that cannot work, a canvas that is too small, layers that gradients do not
+    reach, and NaN.
 
     >>> (picture,) = optimise(graph, Channel("mixed4a", 97) - 0.2 * TotalVariation())  # doctest: +SKIP
     """
@@ -92,14 +94,21 @@ def optimise(
     if not objective.layers:
         raise BadValue("This objective reads no layer of the network. Add a target, such as a Channel.")
     chosen, where = quality_of(quality), device_of(device)
-    dtype = type_of("float32" if precision == "auto" else precision) or torch.float32
+    asked = type_of(precision)
+    dtype = asked or torch.float32
     card, size = graph.card, size or graph.card.size
     make, transform = parametrisation or Fourier(), transform or default_warp(size)
     canvas = size if transform == STILL else transform.canvas(size)
-    run = _network(graph, objective.layers, dtype, where)
-    start_run = redirect(run) if redirected else run
+    kept = _kept(graph, objective)
+    frozen = _network(graph, objective.layers, kept, dtype, where)
+    run, start_run = fastest(frozen)
     plain = torch.float64 if dtype == torch.float64 else torch.float32
     _check_size(run, objective, card, size, dtype, where)
+    if asked is None and min(size) >= BFLOAT16_FROM and bfloat16_pays(where):
+        half = fastest(converted(frozen, torch.bfloat16, None))
+        trial = faint(size, card.channels, pictures).to(where)
+        if as_good(*(_slope(net, objective, kept, trial, card) for net in (start_run, half[1]))):
+            (run, start_run), dtype = half, torch.bfloat16
     steps = ascent.steps if ascent else chosen.steps
     starts, maps, grounds = [], [], []
     for number in range(pictures):
@@ -117,7 +126,7 @@ def optimise(
         shown = shown if transform == STILL else transform(shown, drawn[step], size)
         inner = None if opacity is None else middle(opacity, size)
         net = start_run if step < redirected else run
-        return _value(net, objective, shown, middle(colour, size), inner, card, dtype)
+        return _value(net, objective, kept, shown, middle(colour, size), inner, card, dtype)
 
     climb = _climb(value, torch.stack(starts).to(where, plain), chosen, ascent)
     if not torch.isfinite(climb.course).all():
@@ -131,9 +140,9 @@ def optimise(
         colour = colour.masked_fill(asleep, 0.5)
         opacity = None if opacity is None else opacity.masked_fill(asleep, 0.0)
         shown = colour if opacity is None else colour * opacity + 0.5 * (1 - opacity)
-        reached = _value(run, objective, shown, colour, opacity, card, dtype)
+        reached = _value(run, objective, kept, shown, colour, opacity, card, dtype)
         grey = torch.full_like(shown, 0.5)
-        flat = _value(run, objective, grey, grey, opacity, card, dtype)
+        flat = _value(run, objective, kept, grey, grey, opacity, card, dtype)
     settings = {
         "network": card.name,
         "fingerprint": graph.fingerprint,
@@ -163,23 +172,56 @@ def optimise(
     ]
 
 
-def _network(graph: LayerGraph, layers: tuple[str, ...], dtype: torch.dtype, device: torch.device) -> fx.GraphModule:
-    """The network up to the layers, folded, in a copy of its own that returns them by name."""
-    own: Any = copy.deepcopy(fold(graph.upto(layers))).requires_grad_(False)
-    converted: fx.GraphModule = own.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-    return converted
+def _kept(graph: LayerGraph, objective: Objective) -> dict[str, tuple[int, ...]]:
+    """Of each layer of which only some channels are read, these channels; raises BadAddress."""
+    kept = {}
+    for name in objective.layers:
+        channels, count = objective.channels(name), graph.layer(name).channels
+        if channels is not None:
+            for channel in channels:
+                if not 0 <= channel < count:
+                    raise BadAddress(f"{name} has no unit {channel}. Its units are 0 to {count - 1}.")
+            kept[name] = tuple(sorted(channels))
+    return kept
+
+
+def _network(
+    graph: LayerGraph,
+    layers: tuple[str, ...],
+    kept: dict[str, tuple[int, ...]],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> fx.GraphModule:
+    """The network up to the layers, folded and frozen, which returns them by name."""
+    sources = {name: supplier(graph, name, kept[name]) if name in kept else (name, None) for name in layers}
+    cut = graph.upto([source for source, _ in sources.values()])
+    output = next(node for node in cut.graph.nodes if node.op == "output")
+    output.args = ({name: output.args[0][source] for name, (source, _) in sources.items()},)
+    part = narrowed(fold(cut), {name: channels for name, (_, channels) in sources.items() if channels is not None})
+    return converted(part, dtype, device)
+
+
+def _slope(
+    run: fx.GraphModule, objective: Objective, kept: dict[str, tuple[int, ...]], pictures: Tensor, card: Card
+) -> Tensor:
+    """The gradient of the objective at pictures."""
+    leaf = pictures.clone().requires_grad_(True)
+    dtype = next((each.dtype for each in run.parameters()), torch.float32)
+    (found,) = torch.autograd.grad(_value(run, objective, kept, leaf, leaf, None, card, dtype).sum(), leaf)
+    return found
 
 
 def _value(
     run: fx.GraphModule,
     objective: Objective,
+    kept: dict[str, tuple[int, ...]],
     shown: Float[Tensor, "batch channel height width"],
     pictures: Float[Tensor, "batch channel height width"],
     opacity: Float[Tensor, "batch 1 height width"] | None,
     card: Card,
     dtype: torch.dtype,
 ) -> Float[Tensor, " batch"]:
-    seen = normalise(shown, card).to(dtype).contiguous(memory_format=torch.channels_last)
+    seen = seen_by(shown, card).to(dtype).contiguous(memory_format=torch.channels_last)
     values = {name: each.to(pictures.dtype) for name, each in run(seen).items()}
     if shown.requires_grad:
         for name, each in values.items():
@@ -188,7 +230,7 @@ def _value(
                     f"Gradients do not reach {name} from the picture: an operation on the way has none. "
                     "Choose a layer before it."
                 )
-    return objective(Scene(pictures, values, opacity))
+    return objective(Scene(pictures, values, opacity, kept))
 
 
 def _climb(value: Callable[[Tensor, int], Tensor], start: Tensor, quality: Quality, ascent: Normalised | None) -> Climb:

@@ -8,11 +8,15 @@ rounded, so a picture comes out the same, bit for bit, in any batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from micrographia.optvis.kernels.colours import coloured as coloured_picture
+from micrographia.optvis.kernels.threads import compiled
 
 Extent = tuple[int, int]
 
@@ -130,6 +134,8 @@ def finished(
     plain: Float[Tensor, "batch channel height width"], contrast: float | None = None, logistic: bool = False
 ) -> Float[Tensor, "batch channel height width"]:
     """Values 0..1 of decorrelated, unbounded ones: colour (for three channels), contrast, squashing."""
+    if plain.shape[1] == 3 and plain.dtype == torch.float32 and compiled(plain) and not logistic:
+        return coloured_picture(plain, tuple(each for row in COLOUR_AXES for each in row), contrast)
     coloured = recolour(plain) if plain.shape[1] == 3 else plain
     coloured = coloured if contrast is None else limited(coloured, contrast)
     return torch.sigmoid(coloured) if logistic else squash(coloured)
@@ -142,6 +148,37 @@ def unfinished(
     inside = pictures.clamp(0.01, 0.99)
     coloured = torch.logit(inside) if logistic else unsquash(inside)
     return decolour(coloured) if pictures.shape[1] == 3 else coloured
+
+
+@lru_cache(maxsize=16)
+def _falling(size: Extent, decay: float) -> Float[Tensor, "height columns"]:
+    return frequencies(size, torch.float64).clamp(min=1 / max(size)) ** -decay
+
+
+class _Synthesis(torch.autograd.Function):
+    """Planes of a half spectrum times `scale`; its gradient is an analysis, in which inner columns count twice."""
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor, scale: Tensor, size: Extent) -> Tensor:
+        ctx.size = size
+        ctx.save_for_backward(scale)
+        spectrum = torch.empty((*numbers.shape[:2], *scale.shape, 2), dtype=numbers.dtype, device=numbers.device)
+        torch.mul(numbers.movedim(2, -1), scale[..., None], out=spectrum)
+        return torch.fft.irfft2(torch.view_as_complex(spectrum), s=size)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (scale,) = ctx.saved_tensors
+        height, width = ctx.size
+        twice = torch.full_like(scale[0], 2)
+        twice[0] = 1
+        if width % 2 == 0:
+            twice[-1] = 1
+        found = torch.view_as_real(torch.fft.rfft2(gradient))
+        weight = scale * (twice / (height * width))
+        out = gradient.new_empty((*gradient.shape[:2], 2, *scale.shape))
+        torch.mul(found.movedim(-1, 2), weight, out=out)
+        return out, None, None
 
 
 @dataclass(frozen=True)
@@ -173,9 +210,8 @@ class Fourier:
         self, numbers: Float[Tensor, "batch channel 2 height columns"], size: Extent
     ) -> Float[Tensor, "batch channel height width"]:
         """The pictures before colour and squashing."""
-        scale = self._scale(size).to(numbers)
-        spectrum = torch.complex(numbers[:, :, 0] * scale, numbers[:, :, 1] * scale)
-        return torch.fft.irfft2(spectrum, s=size)
+        planes: Tensor = _Synthesis.apply(numbers, self._scale(size).to(numbers), size)
+        return planes
 
     def __call__(
         self, numbers: Float[Tensor, "batch channel 2 height columns"], size: Extent
@@ -193,8 +229,7 @@ class Fourier:
         return torch.stack([spectrum.real, spectrum.imag], 2)
 
     def _scale(self, size: Extent) -> Float[Tensor, "height columns"]:
-        scale = frequencies(size, torch.float64).clamp(min=1 / max(size)) ** -self.decay
-        return scale * (self.gain * (size[0] * size[1]) ** 0.5)
+        return _falling(size, self.decay) * (self.gain * (size[0] * size[1]) ** 0.5)
 
 
 def default_fourier(window: Extent) -> Fourier:
@@ -208,6 +243,16 @@ def default_fourier(window: Extent) -> Fourier:
     """
     small = max(1.0, 56 / max(window))
     return Fourier(gain=0.25 * small**0.75, contrast=round(min(1.2 * small, 3.0), 3))
+
+
+def faint(size: Extent, channels: int, count: int) -> Float[Tensor, "count channel height width"]:
+    """Faint random pictures, as a climb meets them in its first steps, always the same: to try a network on.
+
+    >>> faint((8, 8), 3, 2).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    generator, make = torch.Generator().manual_seed(0), Fourier(gain=4.0)
+    return make(torch.stack([make.start(size, channels, generator) for _ in range(count)]), size)
 
 
 # the settings of Lucid's fft_image with decorrelated colour and sigmoid, number for number

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from micrographia.errors import BadValue
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+BFLOAT16_FROM = 32  # px; for smaller pictures converting costs more than it saves
 AS_GOOD = 0.9  # the least correlation of its gradient with float32's
 
 
@@ -32,6 +34,16 @@ def type_of(name: str) -> torch.dtype | None:
     if name != "auto" and name not in TYPES:
         raise BadValue(f"There is no precision '{name}'. Use one of: auto, {', '.join(TYPES)}.")
     return TYPES.get(name)
+
+
+def as_good(full: Tensor, half: Tensor) -> bool:
+    """Whether a gradient that was found in a smaller type points the same way as float32's.
+
+    >>> as_good(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.1]))
+    True
+    """
+    pair = full.flatten().double(), half.flatten().double()
+    return bool(torch.nn.functional.cosine_similarity(*pair, dim=0) > AS_GOOD)
 
 
 def bfloat16_pays(device: torch.device) -> bool:

@@ -18,45 +18,51 @@ from micrographia.model.ops import kind
 
 class _Redirected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, limit: float | None) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(ctx: Any, x: Tensor, limit: float | None, in_place: bool) -> Tensor:
+        if in_place:
+            ctx.mark_dirty(x)
+        y = x.clamp_(0, limit) if in_place else x.clamp(0, limit)
+        ctx.save_for_backward(y)
         ctx.limit = limit
-        return x.clamp(0, limit)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # the value after the ReLU tells as well as the one before it where it was shut or saturated
+        (y,) = ctx.saved_tensors
         if ctx.limit is None:
-            plain = torch.ops.aten.threshold_backward(gradient, x, 0)
+            plain = torch.ops.aten.threshold_backward(gradient, y, 0)
         else:
-            plain = torch.ops.aten.hardtanh_backward(gradient, x, 0, ctx.limit)
+            plain = torch.ops.aten.hardtanh_backward(gradient, y, 0, ctx.limit)
         # nearly always the middle cell alone shows that something comes through
-        middle = plain[(slice(None), slice(None), *(n // 2 for n in x.shape[2:]))]
-        if x.device.type == "cpu" and middle.any(1).all():
-            return plain, None
-        silent = torch.linalg.vector_norm(plain, float("inf"), dim=tuple(range(1, x.ndim)), keepdim=True) == 0
+        middle = plain[(slice(None), slice(None), *(n // 2 for n in y.shape[2:]))]
+        if y.device.type == "cpu" and middle.any(1).all():
+            return plain, None, None
+        silent = torch.linalg.vector_norm(plain, float("inf"), dim=tuple(range(1, y.ndim)), keepdim=True) == 0
+        if y.device.type == "cpu" and not silent.any():
+            return plain, None, None
         # the objective is minimised: a positive gradient pushes the value down
-        away = (x <= 0) & (gradient > 0)
+        away = (y <= 0) & (gradient > 0)
         if ctx.limit is not None:
-            away |= (x >= ctx.limit) & (gradient < 0)
-        return torch.where(silent, gradient.masked_fill(away, 0), plain), None
+            away |= (y >= ctx.limit) & (gradient < 0)
+        return torch.where(silent, gradient.masked_fill(away, 0), plain), None, None
 
 
 def redirected_relu(
-    x: Float[Tensor, "batch channel *space"], limit: float | None = None
+    x: Float[Tensor, "batch channel *space"], limit: float | None = None, in_place: bool = False
 ) -> Float[Tensor, "batch channel *space"]:
     """ReLU (or, with a limit of 6, ReLU6) whose gradient is redirected for each picture that it blocks entirely.
 
     For a loss that is *minimised*: a picture whose gradient is zero everywhere behind the ReLU gets the gradient before
     it, without the part that would push shut cells further down or saturated ones further up (Lucid's redirected
-    ReLU, decided per picture).
+    ReLU, decided per picture). `in_place` overwrites a value that nobody else reads.
 
     >>> x = torch.tensor([[-1.0, -2.0]], requires_grad=True)
     >>> (redirected_relu(x) * torch.tensor([-1.0, 1.0])).sum().backward()
     >>> x.grad
     tensor([[-1., 0.]])
     """
-    return _Redirected.apply(x, limit)
+    return _Redirected.apply(x, limit, in_place)
 
 
 def redirect(module: fx.GraphModule) -> fx.GraphModule:

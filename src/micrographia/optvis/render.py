@@ -18,14 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from micrographia.errors import BadValue
-from micrographia.model.card import normalise
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
 from micrographia.optvis.judge import judged
-from micrographia.optvis.network import Network, Place, network, place, with_type
-from micrographia.optvis.parametrise import Fourier, Parametrisation, default_fourier
-from micrographia.optvis.precision import AS_GOOD, bfloat16_pays, device_of, type_of
+from micrographia.optvis.network import Network, Place, network, place, seen_by, with_type
+from micrographia.optvis.parametrise import Parametrisation, default_fourier, faint
+from micrographia.optvis.precision import BFLOAT16_FROM, as_good, bfloat16_pays, device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
 from micrographia.optvis.transform import Transform, default_warp, described, middle
 from micrographia.unit import Unit
@@ -33,7 +32,6 @@ from micrographia.unit import Unit
 # pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
 # are chosen by the size of the batch round differently
 LANES = {"cpu": ((40, 16), (128, 8), (1 << 30, 4)), "accelerator": ((128, 64), (1 << 30, 32))}
-BFLOAT16_FROM = 32  # px; below this, converting costs more than it saves
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,16 +163,13 @@ def _window(net: Network) -> tuple[int, int]:
 
 def _trial(net: Network, job: _Job, count: int) -> Tensor:
     """Faint random pictures, as a climb meets them in its first steps, always the same."""
-    size = _window(net)
-    generator = torch.Generator().manual_seed(0)
-    make = Fourier(gain=4.0)
-    numbers = torch.stack([make.start(size, job.graph.card.channels, generator) for _ in range(count)])
-    return make(numbers, size).to(job.device, torch.float64 if net.dtype == torch.float64 else torch.float32)
+    made = faint(_window(net), job.graph.card.channels, count)
+    return made.to(job.device, torch.float64 if net.dtype == torch.float64 else torch.float32)
 
 
 def _gradient(net: Network, job: _Job, images: Tensor) -> Tensor:
     leaf = images.clone().requires_grad_(True)
-    values = net(normalise(leaf, job.graph.card), start=True)
+    values = net(seen_by(leaf, job.graph.card), start=True)
     _check_reached(values, net.layer)
     return torch.autograd.grad(values.float().square().sum(), leaf)[0]
 
@@ -182,8 +177,7 @@ def _gradient(net: Network, job: _Job, images: Tensor) -> Tensor:
 def _agree(full: Network, half: Network, job: _Job) -> bool:
     """Whether the gradients at faint random pictures point the same way in both types."""
     images = _trial(full, job, 4)
-    found = [_gradient(net, job, images).flatten().double() for net in (full, half)]
-    return bool(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > AS_GOOD)
+    return as_good(_gradient(full, job, images), _gradient(half, job, images))
 
 
 def _lanes(net: Network, job: _Job, batch: int | None) -> int:
@@ -220,7 +214,7 @@ def _batch(
 
     def value(numbers: Tensor, step: int) -> Tensor:
         seen = transform(make(numbers, canvas), drawn[step], window)
-        values = climber(normalise(seen, card), start=step < REDIRECTED_STEPS)
+        values = climber(seen_by(seen, card), start=step < REDIRECTED_STEPS)
         _check_reached(values, climber.layer)
         return _chosen(values.to(plain), channels)
 

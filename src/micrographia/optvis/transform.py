@@ -15,6 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from micrographia.optvis.kernels.threads import compiled
+from micrographia.optvis.kernels.warped import warped
+
 Extent = tuple[int, int]
 
 
@@ -126,6 +129,8 @@ def warp(
     tensor([[1., 0.],
             [0., 1.]])
     """
+    if images.shape[1] == 3 and images.dtype == torch.float32 and compiled(images):
+        return warped(images, maps, size)
     tall, wide = images.shape[2:]
     device, dtype = images.device, images.dtype
     y = (torch.arange(size[0], device=device, dtype=dtype) - (size[0] - 1) / 2)[:, None]
