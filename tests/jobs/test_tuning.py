@@ -132,12 +132,12 @@ def test_the_labels_command_takes_a_person_s_word(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["tuning", "mini-inception", "mixed4a"], "A cell of mixed4a sees 171 px, more than the 112 px of the picture"),
+        (["tuning", "mini-inception", "mixed4a"], "A cell of mixed4a sees 171 x 171 px, more than a picture of 112"),
         (["tuning", "mini-inception", "head.fc"], "no maps"),
         (["tuning", "mini-inception", "mixed3a:900"], "mixed3a has no unit 900"),
         (["tuning", "mini-inception", "conv2d0", "--stimuli", "curve"], "no stimuli 'curve'. Near it: curves"),
         (["tuning", "mini-inception", "conv2d0", "--images", "nowhere"], "nowhere"),
-        (["labels", "mini-inception", "mixed4a"], "A cell of mixed4a sees 171 px"),
+        (["labels", "mini-inception", "mixed4a"], "A cell of mixed4a sees 171 x 171 px"),
         (["labels", "mini-inception", "conv2d0", "--given", "nowhere.json"], "nowhere.json"),
     ],
 )

@@ -73,7 +73,9 @@ class Classifier(nn.Module):
 
 def test_what_cannot_be_probed_is_a_sentence() -> None:
     graph = graph_of(Classifier().double().eval(), Card("test", size=(23, 19)))
-    with pytest.raises(BadValue, match=r"wide sees 33 px, more than the 19 px of the picture\. Choose a layer .* conv"):
+    with pytest.raises(
+        BadValue, match=r"wide sees 33 x 33 px, more than a picture of 23 x 19 px shows\. Choose a layer .* conv"
+    ):
         probe(graph, "wide")
     with pytest.raises(BadValue, match="fc has no maps"):
         probe(graph, "fc")

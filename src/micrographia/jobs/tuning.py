@@ -17,8 +17,9 @@ from micrographia.images.bundled import open_images
 from micrographia.images.source import ImageSource, batches
 from micrographia.images.stimuli.catalogue import catalogue
 from micrographia.images.stimuli.frame import Axis, count
+from micrographia.model.cell import checked_field
 from micrographia.model.graph import LayerGraph
-from micrographia.model.probe import Probe, checked_field, probe
+from micrographia.model.probe import Probe, probe
 from micrographia.publish import atomic
 from micrographia.publish.plot import encoded
 from micrographia.publish.tuning import Sheet, tuning_figure
@@ -147,7 +148,7 @@ def probe_of(graph: LayerGraph, layer: str, over_map: bool = False) -> Probe:
     if not over_map:
         return probe(graph, layer)
     field, stride, _ = checked_field(graph, graph.layer(layer))
-    return probe(graph, layer, max(1, round(field / 2 / max(stride))))
+    return probe(graph, layer, max(1, round(max(field) / 2 / max(stride))))
 
 
 def stimulus_size(text: str, to: Probe) -> float:

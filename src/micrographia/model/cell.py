@@ -1,4 +1,4 @@
-"""One cell of a layer on the smallest picture that it sees without a border, and what it answers there."""
+"""What one cell of a layer sees, and the network of that cell alone, from the map of another layer on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor, fx
 
 from micrographia.errors import BadValue
 from micrographia.model.cone import cone
-from micrographia.model.graph import LayerGraph
+from micrographia.model.graph import Layer, LayerGraph
+
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -27,31 +29,67 @@ class Stage:
 def stage(graph: LayerGraph, name: str) -> Stage:
     """The first cell of a layer that no border reaches, and the canvas for it.
 
-    Raises BadAddress, and BadValue for a layer without maps or whose receptive field exceeds the network's pictures.
+    Raises BadAddress, and BadValue as `checked_field` does.
 
     >>> stage(graph, "conv2d0")  # doctest: +SKIP
     Stage(layer='conv2d0', cell=(2, 2), size=(8, 8), centre=(4.0, 4.0))
     """
     layer = graph.layer(name)
-    if not layer.spatial:
-        raise BadValue(f"{layer.name} has no maps. Choose a layer of maps: micrographia layers shows them.")
-    field = layer.receptive_field
-    if field is None or layer.stride is None or layer.offset is None or any(
-        seen > extent for seen, extent in zip(field, graph.card.size, strict=True)
-    ):  # fmt: skip
-        whole = "the whole picture" if field is None else f"{field[0]} x {field[1]} px"
-        raise BadValue(
-            f"A unit of {layer.name} sees {whole}, more than a picture of {graph.card.size[0]} x {graph.card.size[1]} "
-            "px shows. Choose an earlier layer."
-        )
     cell, size, centre = [], [], []
-    for seen, step, offset in zip(field, layer.stride, layer.offset, strict=True):
+    for seen, step, offset in zip(*checked_field(graph, layer), strict=True):
         number = max(0, math.ceil(((seen - 1) / 2 - offset) / step))
         middle = offset + step * number
         cell.append(number)
         centre.append(middle)
         size.append(math.ceil(middle + (seen - 1) / 2) + 1)
     return Stage(layer.name, (cell[0], cell[1]), (size[0], size[1]), (centre[0], centre[1]))
+
+
+def checked_field(graph: LayerGraph, layer: Layer) -> tuple[tuple[int, int], Pair, Pair]:
+    """Receptive field in px, stride and offset of a layer's cells, each (rows, columns).
+
+    Raises BadValue for a layer without maps, for one whose cells see more than the network's pictures, and for
+    pictures that are neither grey nor in colour.
+    """
+    if graph.card.channels not in (1, 3):
+        raise BadValue(
+            f"{graph.card.name} sees {graph.card.channels} channels. Pictures are black and white or in colour: "
+            "choose a network of 1 or 3 channels."
+        )
+    if not layer.spatial:
+        raise BadValue(f"{layer.name} has no maps, so that no place is its units' own. Choose {_fitting(graph)}.")
+    field, size = layer.receptive_field, graph.card.size
+    if field is None or layer.stride is None or layer.offset is None or field[0] > size[0] or field[1] > size[1]:
+        seen = "the whole picture" if field is None else f"{field[0]} x {field[1]} px"
+        raise BadValue(
+            f"A cell of {layer.name} sees {seen}, more than a picture of {size[0]} x {size[1]} px shows. "
+            f"Choose {_fitting(graph)}."
+        )
+    return field, layer.stride, layer.offset
+
+
+def _fitting(graph: LayerGraph) -> str:
+    fits = [
+        each.name
+        for each in graph.main_layers()
+        if each.receptive_field and all(f <= n for f, n in zip(each.receptive_field, graph.card.size, strict=True))
+    ]
+    return f"a layer of small receptive field, such as {', '.join(fits[-3:])}" if fits else "another network"
+
+
+def maps_between(graph: LayerGraph, layer: str, src: str | None = None) -> fx.GraphModule:
+    """The network up to one layer, from the map of `src` or from what it sees, with that layer's maps as its result.
+
+    Raises BadAddress, and as `between` does.
+
+    >>> maps_between(graph, "mixed3b")(torch.rand(1, 3, 224, 224)).shape  # doctest: +SKIP
+    torch.Size([1, 480, 28, 28])
+    """
+    cut = graph.upto(layer) if src is None else graph.between(src, layer)
+    output = next(node for node in cut.graph.nodes if node.op == "output")
+    output.args = (output.args[0][layer],)
+    cut.recompile()
+    return cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +111,7 @@ def segment(graph: LayerGraph, src: str, at: Stage, extent: tuple[int, int]) -> 
     >>> segment(graph, "input", stage(graph, "conv2d0"), (8, 8))(torch.rand(5, 3, 8, 8)).shape  # doctest: +SKIP
     torch.Size([5, 64])
     """
-    cut = graph.between(src, at.layer)
-    output = next(node for node in cut.graph.nodes if node.op == "output")
-    output.args = (output.args[0][at.layer],)
-    cut.recompile()
+    cut = maps_between(graph, at.layer, src)
     part = cone(cut, extent, graph.layer(src).channels, at.cell)
     box = part.box
     return Segment(part.module, slice(box.top, box.bottom + 1), slice(box.left, box.right + 1))

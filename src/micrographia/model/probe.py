@@ -14,9 +14,10 @@ from torch import Tensor, fx
 
 from micrographia.errors import BadValue
 from micrographia.model.card import Card, normalise
+from micrographia.model.cell import checked_field, maps_between
 from micrographia.model.cone import cone
 from micrographia.model.fold import fold
-from micrographia.model.graph import Layer, LayerGraph
+from micrographia.model.graph import LayerGraph
 from micrographia.model.twin import floating_type
 
 
@@ -46,11 +47,7 @@ def maps_of(graph: LayerGraph, layer: str) -> fx.GraphModule:
     >>> maps_of(graph, "mixed3b")(torch.rand(1, 3, 224, 224)).shape  # doctest: +SKIP
     torch.Size([1, 480, 28, 28])
     """
-    cut = graph.upto(layer)
-    output = next(node for node in cut.graph.nodes if node.op == "output")
-    output.args = (output.args[0][layer],)
-    cut.recompile()
-    return fold(cut)
+    return fold(maps_between(graph, layer))
 
 
 def probe(graph: LayerGraph, layer: str, spread: int = 0, maps: fx.GraphModule | None = None) -> Probe:
@@ -65,48 +62,21 @@ def probe(graph: LayerGraph, layer: str, spread: int = 0, maps: fx.GraphModule |
     """
     found = graph.layer(layer)
     field, stride, offset = checked_field(graph, found)
+    width = max(field)
     cells = zip(graph.card.size, offset, stride, found.shape[1:], strict=True)
     row, column = (min(max(round(((n - 1) / 2 - o) / s), 0), last - 1) for n, o, s, last in cells)
     middle = offset[0] + stride[0] * row, offset[1] + stride[1] * column
     maps = maps_of(graph, found.name) if maps is None else maps
     if spread:
         return Probe(
-            found.name, (row, column), graph.card.size, middle, field, found.channels, maps, graph.card,
+            found.name, (row, column), graph.card.size, middle, width, found.channels, maps, graph.card,
             spread,
         )  # fmt: skip
     part = cone(maps, graph.card.size, graph.card.channels, (row, column))
     box = part.box
     size = box.bottom - box.top + 1, box.right - box.left + 1
     centre = middle[0] - box.top, middle[1] - box.left
-    return Probe(found.name, (row, column), size, centre, field, found.channels, part.module, graph.card)
-
-
-def checked_field(graph: LayerGraph, layer: Layer) -> tuple[int, tuple[float, float], tuple[float, float]]:
-    """Width of the receptive field in px, stride and offset of a layer's cells; raises BadValue where there is none."""
-    if graph.card.channels not in (1, 3):
-        raise BadValue(
-            f"{graph.card.name} sees {graph.card.channels} channels. Stimuli are black and white or in colour: "
-            "choose a network of 1 or 3 channels."
-        )
-    if not layer.spatial:
-        raise BadValue(f"{layer.name} has no maps, so that no place is its units' own. Choose {_fitting(graph)}.")
-    field, size = layer.receptive_field, graph.card.size
-    if field is None or layer.stride is None or layer.offset is None or field[0] > size[0] or field[1] > size[1]:
-        seen = "the whole picture" if field is None else f"{max(field)} px"
-        raise BadValue(
-            f"A cell of {layer.name} sees {seen}, more than the {min(size)} px of the picture. "
-            f"Choose {_fitting(graph)}."
-        )
-    return max(field), layer.stride, layer.offset
-
-
-def _fitting(graph: LayerGraph) -> str:
-    fits = [
-        each.name
-        for each in graph.main_layers()
-        if each.receptive_field and all(f <= n for f, n in zip(each.receptive_field, graph.card.size, strict=True))
-    ]
-    return f"a layer of small receptive field, such as {', '.join(fits[-3:])}" if fits else "another network"
+    return Probe(found.name, (row, column), size, centre, width, found.channels, part.module, graph.card)
 
 
 def respond(
