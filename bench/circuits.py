@@ -1,7 +1,7 @@
 """Circuits: extraction on planted networks, its dependence on noise, false alarms, and power of the verdict.
 
 Run from the repository's root: `PYTHONPATH=src:. python bench/circuits.py planted|noise|nulls|power`. Rows come out as
-they are measured; `nulls --only NAME` is for one kind of network.
+they are measured; `--only NAME` is for one kind of network.
 """
 
 from __future__ import annotations
@@ -45,11 +45,9 @@ def head(*names: str) -> None:
     print("| " + " | ".join(names) + " |\n|" + " --- |" * len(names))
 
 
-def planted(seeds: range, noises: tuple[float, ...], methods: tuple[str, ...]) -> None:
-    print(
-        "| network | noise | method | recall | precision | lowest | networks at 0.95 |\n| --- | --- | --- | --- | --- | --- | --- |"
-    )
-    for name in NETWORKS:
+def planted(seeds: range, noises: tuple[float, ...], methods: tuple[str, ...], only: str | None) -> None:
+    head("network", "noise", "method", "recall", "precision", "lowest", "networks at 0.95")
+    for name in NETWORKS if only is None else (only,):
         for noise in noises:
             if name == "fooling" and noise != 0.01:
                 continue
@@ -58,7 +56,7 @@ def planted(seeds: range, noises: tuple[float, ...], methods: tuple[str, ...]) -
                 each = network(name, seed, noise)
                 for method in methods:
                     row = extraction_row(each, method, seed)
-                    found[method].append((row.recall, row.precision))
+                    found[method].append((row.recall, row.precision or 0.0))
             for method, rows in found.items():
                 recall, precision = np.mean(rows, 0)
                 low = np.min(rows)
@@ -83,9 +81,7 @@ def cases(name: str, layer: str, seeds: range) -> Iterator[tuple[LayerGraph, str
 
 
 def nulls(seeds: range, only: str | None) -> None:
-    print(
-        "| network | layer | depth | size | called supported | no circuit | s each |\n| --- | --- | --- | --- | --- | --- | --- |"
-    )
+    head("network", "layer", "depth", "size", "called supported", "no circuit", "s each")
     for name, layer, depth, size in RANDOM:
         if only is not None and only not in (name, f"{name}/{layer}"):
             continue
@@ -101,9 +97,9 @@ def nulls(seeds: range, only: str | None) -> None:
                       f"{(time.process_time() - start) / (count + dead):.1f} |", flush=True)  # fmt: skip
 
 
-def power(seeds: range) -> None:
+def power(seeds: range, only: str | None) -> None:
     head("network", "called supported")
-    for name in NETWORKS:
+    for name in NETWORKS if only is None else (only,):
         hits = 0
         for seed in seeds:
             each = network(name, seed)
@@ -122,10 +118,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     chosen = range(options.first, options.first + options.runs)
     if options.what == "planted":
-        planted(chosen, (0.01,), METHODS)
+        planted(chosen, (0.01,), METHODS, options.only)
     elif options.what == "noise":
-        planted(chosen, NOISES, ("attribution", "net", "weight"))
+        planted(chosen, NOISES, ("attribution", "net", "weight"), options.only)
     elif options.what == "nulls":
         nulls(chosen, options.only)
     else:
-        power(chosen)
+        power(chosen, options.only)

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 from micrographia.circuits.chain import chain
-from micrographia.circuits.evidence import circuit_of
+from micrographia.circuits.evidence import circuit_of, family_circuit, family_effects
 from micrographia.circuits.extract import extract, links_of
 from micrographia.circuits.graph import Circuit, by_family, to_dot, to_graphml, to_networkx
-from micrographia.circuits.masked import Link, removed
+from micrographia.circuits.masked import TARGET, Link, removed
+from micrographia.circuits.motifs import circuit_motifs
 from micrographia.circuits.planted import stimuli, written
 from micrographia.circuits.probe import Probe, ablated, probe, target
 from micrographia.circuits.schema import check_against, check_document, read_circuit, schema
 from micrographia.circuits.shares import family_shares, made_of, read_families, shares
-from micrographia.errors import BadValue
+from micrographia.errors import BadAddress, BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.publish.plain import plain
 from micrographia.study.weights import expanded
@@ -170,6 +171,57 @@ def test_units_are_drawn_together_into_families(circuit: Circuit) -> None:
     check_document(plain(joined.to_json()))
 
 
+def test_a_familys_effect_is_that_of_all_its_edges_together(graph: LayerGraph) -> None:
+    flow = probe(graph, chain(graph, "conv3", 3), target(graph, "conv3:0"), stimuli(8))
+    gone = ablated(flow)
+    links = links_of(extract(graph, flow, gone), 12)
+    circuit = circuit_of(graph, flow, gone, links, {}, {})
+    groups = {"conv2": {"cases": [0, 1]}, "conv1": {"lines": [0, 1]}}
+    joined = family_circuit(circuit, flow, gone, links, groups)
+    (edge,) = [each for each in joined.edges if each.target == "conv3:0"]
+    assert (edge.source, edge.effect is None) == ("conv2:cases", False)
+    best = slice(0, None, 2)
+    # without both cases nothing is left of what the circuit gives the target
+    both = flow.values - removed(flow, [Link(3, TARGET, 0), Link(3, TARGET, 1)], gone)
+    assert edge.effect.value == pytest.approx(float(both[best].mean()))
+    assert edge.effect.low <= edge.effect.value <= edge.effect.high
+    inner = next(each for each in joined.edges if each.source == "conv1:lines" and each.target == "conv2:cases")
+    all_four = [Link(2, unit, source) for unit in (0, 1) for source in (0, 1)]
+    assert inner.effect.value == pytest.approx(float((flow.values - removed(flow, all_four, gone))[best].mean()))
+    # all that whole families read of each other: here these are the circuit's own edges, and so are the effects
+    whole = family_effects(flow, gone, groups | {"conv3": {"0": [0]}})
+    assert whole["conv2:cases", "conv3:0"] == edge.effect
+    assert whole["conv1:lines", "conv2:cases"] == inner.effect
+
+
+def test_families_are_read_as_the_command_writes_them(graph: LayerGraph) -> None:
+    first = {"layer": "conv1", "families": [{"label": "lines", "members": [{"unit": "conv1:3"}, {"unit": "conv1:1"}]}]}
+    second = {"conv1": {"others": [1, 5]}, "conv2": {"cases": [0]}}
+    found = read_families([first, second], graph)
+    assert found == {"conv1": {"lines": [3, 1], "others": [5]}, "conv2": {"cases": [0]}}
+    with pytest.raises(BadValue, match="not as micrographia families writes them"):
+        read_families([{"families": [{"label": "x"}]}], graph)
+
+
+def test_motifs_of_a_circuit_are_those_of_its_edges(circuit: Circuit) -> None:
+    found = circuit_motifs(circuit, trials=19)
+    assert found["conv2"].counts["inhibition pair"] == 1
+    assert found["conv2"].counts["union over cases"] == 1
+    assert all(each.corrected is not None and each.corrected >= each.p for each in found["conv2"].findings)
+
+
+def test_directions_are_written_as_addresses(graph: LayerGraph) -> None:
+    assert target(graph, "conv3:+2-5").members == ((2, 1.0), (5, -1.0))
+    assert target(graph, "conv3:2+5-0.5*1").members == ((1, -0.5), (2, 1.0), (5, 1.0))
+    assert str(target(graph, "conv3:2+5-0.5*1")) == "conv3:2+5-0.5*1"
+    with pytest.raises(BadValue, match="names 4 units"):
+        target(graph, "conv3:2-5")
+    with pytest.raises(BadAddress, match="'/5' cannot be read"):
+        target(graph, "conv3:2+3/5")
+    with pytest.raises(BadAddress, match="conv3 has no unit 99"):
+        target(graph, "conv3:2+99")
+
+
 @pytest.mark.parametrize("metric", ["total", "mean"])
 def test_shares_and_the_remainder_are_the_whole(graph: LayerGraph, metric: str) -> None:
     groups = {"conv1": {"gabors": [0, 1], "rest": [5, 7, 9]}, "conv2": {"cases": [0, 1]}}
@@ -202,6 +254,6 @@ def test_bad_families_are_refused(groups: dict, metric: str, said: str) -> None:
 
 
 def test_families_of_another_form_are_refused(graph: LayerGraph) -> None:
-    assert read_families({"conv2": {"cases": [0, 1]}}, graph) == {"conv2": {"cases": [0, 1]}}
+    assert read_families([{"conv2": {"cases": [0, 1]}}], graph) == {"conv2": {"cases": [0, 1]}}
     with pytest.raises(BadValue, match="not given as {layer: {name: \\[channels\\]}}"):
-        read_families({"conv2": [1, 2]}, graph)
+        read_families([{"conv2": [1, 2]}], graph)

@@ -8,7 +8,7 @@ import torch
 from micrographia.circuits.planted import WRITTEN, fooling, null_network, stimuli, written
 from micrographia.circuits.trained import trained
 from micrographia.errors import BadValue
-from micrographia.jobs.planted import branch_row, cluster_row, extraction_row, supported_nulls
+from micrographia.jobs.planted import branch_rows, cluster_rows, extraction_row, supported_nulls
 from micrographia.model.capture import capture
 from micrographia.model.twin import floating_type
 
@@ -52,10 +52,11 @@ def test_the_fooling_network_is_honest_on_pictures_and_another_one_beyond() -> N
     assert float(beyond[0]) > 10 * max(float(real.max()), float(beyond[1]))
 
 
-def test_other_detectors_find_what_is_planted() -> None:
-    for row in (cluster_row(0), branch_row(0)):
-        assert row.recall == 1
-        assert row.precision == 1
+def test_other_detectors_find_a_strong_plant_and_not_a_faint_one() -> None:
+    for rows in (cluster_rows(0), branch_rows(0)):
+        assert [row.signal for row in rows] == sorted(row.signal for row in rows)
+        assert (rows[-1].recall, rows[-1].precision) == (1, 1)
+        assert rows[0].recall < 1
 
 
 def test_random_networks_differ_by_their_seed() -> None:

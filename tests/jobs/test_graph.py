@@ -48,12 +48,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def written(model: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
     graph = open_network(model)
-    found = find(graph, "conv3:0", str(pictures), Plan(depth=2, size=5), pictures=3)
     families = out / "families.in.json"
     families.write_text('{"conv2": {"first": [0, 1]}, "conv1": {"lines": [2, 4], "spots": [0]}}')
-    write(graph, found, out, families=families)
+    found = find(graph, "conv3:0", str(pictures), Plan(depth=2, size=5), pictures=3, families=[families])
+    write(graph, found, out)
     tiles = node_pictures(graph, found)
-    assert {node.id for node in found.circuit.nodes} == set(tiles)
+    assert {node.id for node in found.circuit.nodes} <= set(tiles)
     assert all(f"{each.what.removeprefix('beats ')}" in " ".join(found.words) for each in found.verification.findings)
     return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,59 +190,48 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def by_family(circuit: Circuit, families: Mapping[str, Mapping[str, Sequence[int]]]) -> Circuit:
-    """The circuit with its units drawn together into families, given as {layer: {name: channels}}.
+def places(circuit: Circuit, families: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, str]:
+    """Of each node, by id, the id of the node that it becomes where units are drawn together into families.
 
-    A family's edge has the sum of the attributions and the root of the sum of squared weights, signed by their sum;
-    effects of single edges do not add up, so it has none. Units of no family stay as they are.
+    `families` are given as {layer: {name: channels}}. The target and units of no family stay as they are.
     """
     owner = {
-        (layer, channel): name
+        (layer, channel): f"{layer}:{name}"
         for layer, names in families.items()
         for name, channels in names.items()
         for channel in channels
     }
-    place: dict[str, str] = {}
+    return {
+        node.id: owner.get((node.layer, node.members[0][0]), node.id)
+        if node.kind == "unit" and node.id != circuit.target
+        else node.id
+        for node in circuit.nodes
+    }
+
+
+def by_family(circuit: Circuit, families: Mapping[str, Mapping[str, Sequence[int]]]) -> Circuit:
+    """The circuit with its units drawn together into families, given as {layer: {name: channels}}.
+
+    A family's edge has the sum of the attributions and the root of the sum of squared weights, signed by their sum.
+    Effects of single edges do not add up, so it has none here: `evidence.family_circuit` measures it.
+    """
+    place = places(circuit, families)
     merged: dict[str, list[tuple[int, float]]] = {}
     kinds: dict[str, tuple[str, str]] = {}
     for node in circuit.nodes:
-        name = (
-            owner.get((node.layer, node.members[0][0])) if node.kind == "unit" and node.id != circuit.target else None
-        )
-        place[node.id] = node.id if name is None else f"{node.layer}:{name}"
-        kinds[place[node.id]] = (node.layer, node.kind if name is None else "family")
+        kinds[place[node.id]] = (node.layer, node.kind if place[node.id] == node.id else "family")
         merged.setdefault(place[node.id], []).extend(node.members)
     nodes = tuple(Node(name, *kinds[name], tuple(members)) for name, members in merged.items())
     pairs: dict[tuple[str, str], list[Edge]] = {}
     for edge in circuit.edges:
         pairs.setdefault((place[edge.source], place[edge.target]), []).append(edge)
     edges = tuple(_joined(source, target, group) for (source, target), group in pairs.items())
-    return Circuit(
-        circuit.network,
-        circuit.fingerprint,
-        circuit.target,
-        circuit.layers,
-        nodes,
-        edges,
-        circuit.scores,
-        circuit.made_by,
-    )
+    return replace(circuit, nodes=nodes, edges=edges)
 
 
 def _joined(source: str, target: str, edges: list[Edge]) -> Edge:
     if len(edges) == 1:
-        only = edges[0]
-        return Edge(
-            source,
-            target,
-            only.weight,
-            only.positive,
-            only.negative,
-            only.attribution,
-            only.effect,
-            only.kernel,
-            only.kernels,
-        )
+        return replace(edges[0], source=source, target=target)
     positive, negative = sum(edge.positive for edge in edges), sum(edge.negative for edge in edges)
     size = float(np.sqrt(sum(edge.weight**2 for edge in edges)))
     return Edge(

@@ -7,12 +7,14 @@ lead into it and out of it (degree-preserving switches: Maslov and Sneppen 2002;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from micrographia.circuits.graph import Circuit
 from micrographia.errors import BadValue
 from micrographia.study.null import Finding, corrected, holm, permutation_p
 
@@ -133,6 +135,38 @@ def motifs(
         for name in counters
     ]  # fmt: skip
     return Motifs(counts, means, corrected(findings, holm))
+
+
+def circuit_motifs(circuit: Circuit, trials: int = 199, seed: int = 0) -> dict[str, Motifs]:
+    """The motifs among a circuit's own edges, by the layer whose units they are about; signs are those of the weights.
+
+    A circuit that was made smaller has fewer of them: they are counted in what was found, against the same number of
+    edges dealt out anew. p-values are corrected over all layers together (Holm).
+
+    >>> circuit_motifs(circuit)["mixed3a"].counts  # doctest: +SKIP
+    {'inhibition pair': 4, 'union over cases': 1, 'opposed paths': 2}
+    """
+    units = {layer: [node.id for node in circuit.nodes if node.layer == layer] for layer in circuit.layers}
+    tables = []
+    for before, layer in pairwise(circuit.layers):
+        rows, columns = ({name: i for i, name in enumerate(units[each])} for each in (layer, before))
+        table = np.zeros((len(rows), len(columns)))
+        for edge in circuit.edges:
+            if edge.target in rows:
+                table[rows[edge.target], columns[edge.source]] = edge.weight
+        tables.append(table)
+    found = {
+        layer: motifs(
+            table, tables[number + 1] if number + 1 < len(tables) else None, kept=0.0, trials=trials, seed=seed
+        )
+        for number, (layer, table) in enumerate(zip(circuit.layers[1:], tables, strict=True))
+        if len(table) > 1
+    }
+    fixed = iter(holm(np.array([each.p for one in found.values() for each in one.findings])))
+    return {
+        layer: replace(one, findings=tuple(replace(each, corrected=float(next(fixed))) for each in one.findings))
+        for layer, one in found.items()
+    }
 
 
 def equivariance_pairs(signs: Signs, elements: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ is computed; where the target sees the whole map, the window is the map.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from micrographia.circuits.chain import Chain
 from micrographia.circuits.stage import Entry, Reader
-from micrographia.errors import BadValue
+from micrographia.errors import BadAddress, BadValue
 from micrographia.model.capture import capture
 from micrographia.model.graph import LayerGraph
 from micrographia.unit import Unit
@@ -43,15 +44,27 @@ class Target:
         return f"{self.layer}:{self.name or self.members[0][0]}"
 
 
+_TERM = re.compile(r"([+-]?)(?:([0-9]*\.?[0-9]+)\*)?([0-9]{1,9})")
+
+
 def target(graph: LayerGraph, what: str | Unit | Mapping[str, float], name: str = "direction") -> Target:
     """A unit by its address, or the direction that sums units with these weights; raises BadAddress and BadValue.
 
+    A direction is written as an address too, with a sign before each channel and, where it is not 1, a weight:
+    `mixed3b:379+385-12`, `mixed3b:+379-385`, `mixed3b:379-0.5*12`. (`mixed3b:379-385` are the units 379 to 385.)
+
     >>> target(graph, {"mixed3b:379": 1.0, "mixed3b:385": -1.0}, "left over right")  # doctest: +SKIP
     """
+    if isinstance(what, str) and any(sign in what.partition(":")[2] for sign in "+*"):
+        name = what.partition(":")[2]
+        what = _terms(what)
     if not isinstance(what, Mapping):
         units = graph.units(f"{what.layer}:{what.channel}" if isinstance(what, Unit) else what)
         if len(units) != 1:
-            raise BadValue(f"'{what}' names {len(units)} units. A circuit is for one unit or one direction.")
+            raise BadValue(
+                f"'{what}' names {len(units)} units. A circuit is for one unit or one direction. Write a direction "
+                "with its signs, such as mixed3b:+379-385."
+            )
         return Target(units[0].layer, ((units[0].channel, 1.0),))
     members: dict[int, float] = {}
     layers = set()
@@ -62,6 +75,25 @@ def target(graph: LayerGraph, what: str | Unit | Mapping[str, float], name: str 
     if len(layers) != 1 or not any(members.values()):
         raise BadValue("A direction needs units of one layer with weights that are not all 0. Give some.")
     return Target(layers.pop(), tuple(sorted(members.items())), name)
+
+
+def _terms(text: str) -> dict[str, float]:
+    """The units and weights of a direction such as layer:379+385-0.5*12; raises BadAddress."""
+    layer, _, rest = text.partition(":")
+    found: dict[str, float] = {}
+    place = 0
+    for match in _TERM.finditer(rest):
+        if match.start() != place or not (match[1] or place == 0):
+            break
+        address = f"{layer}:{match[3]}"
+        found[address] = found.get(address, 0.0) + (-1 if match[1] == "-" else 1) * float(match[2] or 1)
+        place = match.end()
+    if place != len(rest):
+        raise BadAddress(
+            f"'{text}' is not a direction: '{rest[place:]}' cannot be read. Write channels with signs and weights, "
+            "such as mixed3b:379+385-0.5*12."
+        )
+    return found
 
 
 class _Once:

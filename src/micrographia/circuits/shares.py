@@ -86,23 +86,50 @@ def made_of(
     }
 
 
-def read_families(document: Any, graph: LayerGraph) -> dict[str, dict[str, list[int]]]:
-    """Families from {layer: {name: [channels]}}; raises BadValue for another form and BadAddress for unknown units.
+def read_families(documents: Sequence[Any], graph: LayerGraph) -> dict[str, dict[str, list[int]]]:
+    """Families from {layer: {name: [channels]}}, or as `micrographia families --out` writes them, one layer in each.
 
-    >>> read_families({"mixed3b": {"curves": [379, 385]}}, graph)  # doctest: +SKIP
+    A unit that several documents name belongs to the first. Raises BadValue for another form and BadAddress for unknown
+    units.
+
+    >>> read_families([{"mixed3b": {"curves": [379, 385]}}], graph)  # doctest: +SKIP
     {'mixed3b': {'curves': [379, 385]}}
     """
     found: dict[str, dict[str, list[int]]] = {}
+    for document in documents:
+        before = {(layer, each) for layer, names in found.items() for own in names.values() for each in own}
+        for layer, name, channel in _named(document):
+            for unit in graph.units(f"{layer}:{channel}"):
+                if (unit.layer, unit.channel) not in before:
+                    found.setdefault(unit.layer, {}).setdefault(name, []).append(unit.channel)
+    return found
+
+
+def _named(document: Any) -> list[tuple[str, str, Any]]:
+    """The layer, family and channel of every member."""
+    if isinstance(document, Mapping) and isinstance(document.get("families"), list):
+        try:
+            return [
+                (str(document["layer"]), str(each["label"]), int(str(member["unit"]).rpartition(":")[2]))
+                for each in document["families"]
+                for member in each["members"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadValue(
+                f"The families are not as micrographia families writes them ({error!r}). Make the file anew with --out."
+            ) from error
     good = isinstance(document, Mapping) and all(
         isinstance(names, Mapping) and all(isinstance(channels, list) for channels in names.values())
         for names in document.values()
     )
     if not good:
-        raise BadValue("The families are not given as {layer: {name: [channels]}}. Write them in that form.")
-    for layer, names in document.items():
-        for name, channels in names.items():
-            for channel in channels:
-                found.setdefault(graph.layer(layer).name, {}).setdefault(str(name), []).extend(
-                    unit.channel for unit in graph.units(f"{layer}:{channel}")
-                )
-    return found
+        raise BadValue(
+            "The families are not given as {layer: {name: [channels]}}. Write them in that form, or name the "
+            "families.json of micrographia families --out."
+        )
+    return [
+        (layer, str(name), channel)
+        for layer, names in document.items()
+        for name, channels in names.items()
+        for channel in channels
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +11,15 @@ from micrographia import console
 from micrographia.commands.options import Json, Model, Seed, Weights
 from micrographia.errors import BadValue
 
+if TYPE_CHECKING:
+    from micrographia.circuits.graph import Circuit
+
 
 def graph(
     model: Model,
-    unit: Annotated[str, typer.Argument(help="a unit, such as mixed4a:97; not needed with --check")] = "",
+    unit: Annotated[
+        str, typer.Argument(help="a unit, such as mixed4a:97, or a direction: mixed4a:97+12-0.5*3; none with --check")
+    ] = "",
     depth: Annotated[int, typer.Option(help="how many layers before the unit")] = 3,
     size: Annotated[int, typer.Option(help="edges of the circuit (or nodes, or kernels: --level)")] = 30,
     method: Annotated[str, typer.Option(help="attribution, net, weight, snip, force or actgrad")] = "attribution",
@@ -25,7 +30,8 @@ def graph(
     networks: Annotated[int, typer.Option(help="untrained networks to hold it against")] = 19,
     check: Annotated[Path | None, typer.Option(help="check this circuit file instead of making one")] = None,
     families: Annotated[
-        Path | None, typer.Option(help="JSON {layer: {name: [channels]}}: draw the family view too")
+        list[Path] | None,
+        typer.Option(help="families.json of `families`, or JSON {layer: {name: [channels]}}; may be given again"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for JSON, GraphML, DOT, SVG and PNG")] = None,
     store: Annotated[Path | None, typer.Option(help="a folder that observe made: draw its optimised pictures")] = None,
@@ -53,16 +59,20 @@ def graph(
         raise BadValue("The method magnitude is a control. Choose attribution, net, weight, snip, force or actgrad.")
     plan = Plan(depth, size, method, level, ablation)
     with console.bars(quiet=json) as stages:
-        found = find(network, unit, images, plan, pictures, networks, seed, stages)
-        figure = None if out is None else write(network, found, out, store, families)
+        found = find(network, unit, images, plan, pictures, networks, seed, stages, families or ())
+        figures = [] if out is None else write(network, found, out, store)
     if json:
-        return console.document(found.circuit.to_json())
-    rows = [
-        (e.source, e.target, f"{e.weight:+.3g}", f"{e.attribution:+.3g}",
-         "" if e.effect is None else f"{e.effect.value:+.3g} ({e.effect.low:+.2g} to {e.effect.high:+.2g})")
-        for node in reversed(found.circuit.nodes) for e in found.circuit.into(node.id)
-    ]  # fmt: skip
-    console.table(("from", "to", "weight", "attribution", "lost without it"), rows, right=("weight", "attribution"))
+        return console.document(found.to_json())
+    _edges(found.circuit)
+    if found.families is not None:
+        console.say("The same between families; an effect is that of all edges that were drawn together:")
+        _edges(found.families.circuit)
+        reads = [
+            (":".join(r.source), ":".join(r.target), f"{r.share:.1%}", _effect(r.effect, r.low, r.high))
+            for r in found.families.ribbons()
+        ]
+        names = ("whole family", "read by", "share of its weights", "lost without it")
+        console.table(names, reads, right=("share of its weights",))
     table = [(name, f"{k:.2f}", f"{r:.2f}") for name, k, r in found.verification.table]
     console.table(("ablated to", "circuit kept", "circuit removed"), table, right=("circuit kept", "circuit removed"))
     head = ("size", "faithfulness", "recovered", "largest weights", "random")
@@ -71,6 +81,28 @@ def graph(
         for p in found.verification.curve
     ]
     console.table(head, points, right=head)
+    motifs = [
+        (layer, each.what, each.n, f"{one.null_means[each.what]:.1f}", f"{each.p:.2g}",
+         "" if each.corrected is None else f"{each.corrected:.2g}")
+        for layer, one in found.motifs.items() for each in one.findings
+    ]  # fmt: skip
+    counted = ("motif at", "what", "count", "null's mean", "p", "corrected p")
+    console.table(counted, motifs, right=counted[2:])
     for line in found.words:
         console.say(line)
-    return None if figure is None else console.say(f"Open {figure}")
+    for figure in figures:
+        console.say(f"Open {figure}")
+    return None
+
+
+def _edges(circuit: Circuit) -> None:
+    rows = [
+        (e.source, e.target, f"{e.weight:+.3g}", f"{e.attribution:+.3g}",
+         "" if e.effect is None else _effect(e.effect.value, e.effect.low, e.effect.high))
+        for node in reversed(circuit.nodes) for e in circuit.into(node.id)
+    ]  # fmt: skip
+    console.table(("from", "to", "weight", "attribution", "lost without it"), rows, right=("weight", "attribution"))
+
+
+def _effect(value: float, low: float, high: float) -> str:
+    return f"{value:+.3g} ({low:+.2g} to {high:+.2g})"

@@ -22,10 +22,11 @@ def planted(
         rows = benchmark(nulls, seed, stages)
     if json:
         return console.document([row.to_json() for row in rows])
-    head = ("detector", "planted", "number", "recall", "precision", "false alarms")
+    head = ("detector", "planted", "signal", "number", "recall", "precision", "false alarms")
     table = [
-        (row.detector, row.network, row.planted, f"{row.recall:.2f}", f"{row.precision:.2f}",
-         "" if row.false_alarms is None else f"{row.false_alarms} of {row.nulls}")
+        (row.detector, row.network, "" if row.signal is None else f"{row.signal:g}", row.planted, f"{row.recall:.2f}",
+         "" if row.precision is None else f"{row.precision:.2f}",
+         f"{row.false_alarms} of {row.nulls}" if row.nulls else "")
         for row in rows
     ]  # fmt: skip
-    return console.table(head, table, right=("number", "recall", "precision"))
+    return console.table(head, table, right=("signal", "number", "recall", "precision"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,17 @@ from torch import Tensor
 from micrographia.circuits.controls import Plan
 from micrographia.circuits.evidence import circuit_of
 from micrographia.circuits.graph import Circuit, to_dot, to_graphml
+from micrographia.circuits.motifs import Motifs, circuit_motifs
 from micrographia.circuits.probe import Target, target
 from micrographia.circuits.schema import check_against, read_circuit
-from micrographia.circuits.shares import family_shares, made_of, read_families
+from micrographia.circuits.shares import read_families
 from micrographia.circuits.verdict import PICTURES
-from micrographia.circuits.verify import Verification, verify
+from micrographia.circuits.verify import Verification, Verified, verify
 from micrographia.console import Stages, silent
 from micrographia.errors import BadStore, BadValue
 from micrographia.images.bundled import open_images
 from micrographia.images.source import batches
+from micrographia.jobs.family_view import FamilyView, drawn, family_view
 from micrographia.jobs.provenance import made_by
 from micrographia.model.capture import capture
 from micrographia.model.graph import LayerGraph
@@ -35,7 +37,7 @@ from micrographia.publish.circuit import draw_circuit
 from micrographia.publish.draw import Tile
 from micrographia.publish.plain import plain
 from micrographia.publish.plot import encoded
-from micrographia.publish.ribbons import Family, Ribbon, draw_families
+from micrographia.publish.ribbons import TILES
 from micrographia.publish.store import get, open_store
 from micrographia.unit import Unit
 
@@ -45,12 +47,26 @@ _TILE = 96  # px
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A circuit with its verification, the pictures it was found and tested on, and the sentences that belong to it."""
+    """A circuit with its verification, the pictures it was found and tested on, and the sentences that belong to it.
+
+    `motifs` are counted in its own edges, by layer. `families` is what becomes of it where its units are drawn together
+    into families, with the measured effect of every edge between them; None where none were given.
+    """
 
     circuit: Circuit
-    verification: Verification
+    verified: Verified
     images: Float[Tensor, "picture channel height width"]
     words: tuple[str, ...]
+    motifs: Mapping[str, Motifs]
+    families: FamilyView | None = None
+
+    @property
+    def verification(self) -> Verification:
+        return self.verified.verification
+
+    def to_json(self) -> dict[str, Any]:
+        """The circuit's document; with `families` where there are some."""
+        return self.circuit.to_json() | ({} if self.families is None else {"families": self.families.to_json()})
 
 
 def pictures_of(graph: LayerGraph, source: str, count: int, seed: int) -> Float[Tensor, "picture channel height width"]:
@@ -70,21 +86,38 @@ def find(
     networks: int = 19,
     seed: int = 0,
     stages: Stages = silent,
+    families: Sequence[Path] = (),
 ) -> Found:
-    """The circuit behind a unit or direction, verified. Raises BadAddress, BadImages and BadValue as `verify` does.
+    """The circuit behind a unit or direction, verified; `families` are files of them, see `read_families`.
+
+    Raises BadAddress, BadImages and BadValue as `verify` does.
 
     >>> find(graph, "mixed4a:97", "pictures.zip").verification.supported  # doctest: +SKIP
     True
     """
     goal = target(graph, what)
+    groups = read_families([_document(file) for file in families], graph)
     shown = pictures_of(graph, images, SHARE * pictures, seed)
     done = verify(graph, goal, shown, plan, networks=networks, pictures=pictures, seed=seed, stages=stages)
     arguments = {"target": str(goal), "members": [list(each) for each in goal.members], "images": images,
                  "pictures": pictures, "networks": networks, **asdict(plan)}  # fmt: skip
-    scores = done.verification.to_json()
     source = asdict(made_by(graph, "graph", arguments, seed))
-    circuit = circuit_of(graph, done.probe, done.ablation, done.links, scores, source, seed, stages)
-    return Found(circuit, done.verification, shown, words(goal, circuit, done.verification, plan))
+    circuit = circuit_of(graph, done.probe, done.ablation, done.links, {}, source, seed, stages)
+    counted = circuit_motifs(circuit, seed=seed)
+    scores = done.verification.to_json() | {"motifs": {layer: each.to_json() for layer, each in counted.items()}}
+    circuit = replace(circuit, scores=scores)
+    view = family_view(graph, circuit, done, groups, seed, stages) if families else None
+    return Found(circuit, done, shown, words(goal, circuit, done.verification, plan), counted, view)
+
+
+def _document(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadValue(
+            f"{file} is not a JSON document ({error}). Write {{layer: {{name: [channels]}}}}, or name the "
+            "families.json of micrographia families --out."
+        ) from error
 
 
 def words(goal: Target, circuit: Circuit, found: Verification, plan: Plan) -> tuple[str, ...]:
@@ -120,8 +153,8 @@ def _verb(what: str, holds: bool) -> str:
     return f"It {text}"
 
 
-def write(graph: LayerGraph, found: Found, out: Path, store: Path | None = None, families: Path | None = None) -> Path:
-    """Write circuit.json, .graphml, .dot, .svg and .png (with `families`: the family view too); returns the drawing.
+def write(graph: LayerGraph, found: Found, out: Path, store: Path | None = None) -> list[Path]:
+    """Write circuit.json, .graphml, .dot, .svg and .png (and the family view where there is one); returns the drawings.
 
     Nodes are drawn as their optimised pictures where the `store` has them, otherwise as what fires them most among the
     pictures used. Raises BadStore, BadValue.
@@ -137,56 +170,28 @@ def write(graph: LayerGraph, found: Found, out: Path, store: Path | None = None,
         f"{name}.svg": encoded(drawing, "svg"),
         f"{name}.png": encoded(drawing, "png"),
     }
-    if families is not None:
-        files |= _family_view(graph, found, families, tiles)
+    drawings = [out / f"{name}.png"]
+    if found.families is not None:
+        figure = drawn(found.families, tiles)
+        files |= {
+            "families.json": (json.dumps(plain(found.families.to_json()), indent=1) + "\n").encode(),
+            "families.svg": encoded(figure, "svg"),
+            "families.png": encoded(figure, "png"),
+        }
+        drawings.append(out / "families.png")
     atomic.write(out, files)
-    return out / f"{name}.png"
-
-
-def _family_view(graph: LayerGraph, found: Found, file: Path, tiles: Mapping[str, Tile]) -> dict[str, bytes]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadValue(f"{file} is not a JSON document ({error}). Write {{layer: {{name: [channels]}}}}.") from error
-    circuit, groups = found.circuit, read_families(document, graph)
-    layers = list(circuit.layers)
-    aim = circuit.node(circuit.target)
-    groups = {layer: groups.get(layer, {}) for layer in layers[:-1]} | {
-        layers[-1]: {circuit.target.rpartition(":")[2]: [channel for channel, _ in aim.members]}
-    }
-    reads = family_shares(graph, layers, groups)
-    made = made_of(graph, layers, groups[layers[-1]][next(iter(groups[layers[-1]]))], groups)
-    boxes = [
-        Family(layer, name, len(channels), [tiles[f"{layer}:{c}"] for c in channels if f"{layer}:{c}" in tiles])
-        for layer in layers
-        for name, channels in groups[layer].items()
-    ]
-    before = dict(zip(layers[1:], layers, strict=False))
-    ribbons = [
-        Ribbon((before[layer], name), (layer, to), share)
-        for (layer, to), parts in reads.items()
-        for name, share in parts
-        if name != "remainder"
-    ]
-    figure = draw_families(layers, boxes, ribbons, made)
-    body = {
-        "metric": "total", "layers": layers, "families": groups,
-        "ribbons": [{"source": list(r.source), "target": list(r.target), "share": r.share} for r in ribbons],
-        "made_of": {layer: [{"family": n, "share": s} for n, s in parts] for layer, parts in made.items()},
-    }  # fmt: skip
-    return {
-        "families.json": (json.dumps(plain(body), indent=1) + "\n").encode(),
-        "families.svg": encoded(figure, "svg"),
-        "families.png": encoded(figure, "png"),
-    }
+    return drawings
 
 
 def node_pictures(graph: LayerGraph, found: Found, store: Path | None = None) -> dict[str, Tile]:
-    """A picture of each node that is a unit: from the store, or the part of a picture that fires it most."""
+    """A picture of each node that is a unit, and of families' members: from the store, or what fires it most."""
     units: dict[str, list[int]] = {}
     for node in found.circuit.nodes:
         if node.kind == "unit" and node.layer != "input":
             units.setdefault(node.layer, []).append(node.members[0][0])
+    for layer, names in {} if found.families is None else found.families.groups.items():
+        for channels in names.values() if layer != "input" else ():
+            units.setdefault(layer, []).extend(c for c in channels[:TILES] if c not in units.get(layer, []))
     tiles = _crops(graph, found.images, units)
     for name, tile in _stored(graph, store, units).items():
         tiles[name] = tile

@@ -251,7 +251,8 @@ def _ranking(ranked: Survey, row: int) -> dict[str, Any]:
     """The first and the last classes, each beside what as many pictures drawn at random would give."""
     each = ranked.ranking
     order = [int(i) for i in np.argsort(-each.mean[row], kind="stable") if each.count[i] > 1]
-    kept = order if len(order) <= RANKED + LAST else [*order[:RANKED], *order[-LAST:]]
+    # one or two are not worth a gap
+    kept = order if len(order) <= RANKED + LAST + 2 else [*order[:RANKED], *order[-LAST:]]
     rows = [
         {
             "rank": order.index(i) + 1, "class": ranked.classes[i], "mean": float(each.mean[row, i]),
