@@ -34,9 +34,11 @@ class _Redirected(torch.autograd.Function):
             plain = torch.ops.aten.threshold_backward(gradient, y, 0)
         else:
             plain = torch.ops.aten.hardtanh_backward(gradient, y, 0, ctx.limit)
-        # nearly always the middle cell alone shows that something comes through
+        # nearly always the middle cell, or its row, shows that something comes through
         middle = plain[(slice(None), slice(None), *(n // 2 for n in y.shape[2:]))]
         if y.device.type == "cpu" and middle.any(1).all():
+            return plain, None, None
+        if y.device.type == "cpu" and y.ndim == 4 and plain[:, :, y.shape[2] // 2].flatten(1).any(1).all():
             return plain, None, None
         silent = torch.linalg.vector_norm(plain, float("inf"), dim=tuple(range(1, y.ndim)), keepdim=True) == 0
         if y.device.type == "cpu" and not silent.any():

@@ -21,7 +21,7 @@ from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
-from micrographia.optvis.judge import judged
+from micrographia.optvis.judge import answers, judged
 from micrographia.optvis.network import Network, Place, network, place, seen_by, with_type
 from micrographia.optvis.parametrise import Parametrisation, default_fourier, faint
 from micrographia.optvis.precision import BFLOAT16_FROM, as_good, bfloat16_pays, device_of, type_of
@@ -31,7 +31,7 @@ from micrographia.unit import Unit
 
 # pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
 # are chosen by the size of the batch round differently
-LANES = {"cpu": ((40, 16), (128, 8), (1 << 30, 4)), "accelerator": ((128, 64), (1 << 30, 32))}
+LANES = {"cpu": ((40, 32), (72, 16), (1 << 30, 8)), "accelerator": ((128, 64), (1 << 30, 32))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +128,11 @@ def _render(
     given = 0
     for indices in groups.values():
         climber, judge = _networks(job, places[indices[0]])
-        lanes = _lanes(climber, job, batch)
+        lanes, flat = _lanes(climber, job, batch), _on_grey(job, climber, judge)
         for start in range(0, len(indices), lanes):
             members = indices[start : start + lanes]
-            made = _batch(job, climber, judge, lanes, [units[i] for i in members], [places[i] for i in members])
+            each = [units[i] for i in members], [places[i] for i in members]
+            made = _batch(job, climber, judge, flat, lanes, *each)
             finished.update(zip(members, made, strict=True))
             while given in finished:
                 yield finished.pop(given)
@@ -193,8 +194,23 @@ def _lanes(net: Network, job: _Job, batch: int | None) -> int:
     return lanes
 
 
+def _on_grey(job: _Job, climber: Network, judge: Network) -> Float[Tensor, " unit"]:
+    """The layer's values on plain grey: at the cell, or the greatest of each map."""
+    plain = climber.dtype if climber.dtype == torch.float64 else torch.float32
+    grey = torch.full((1, job.graph.card.channels, *_window(climber)), 0.5, dtype=plain, device=job.device)
+    with torch.no_grad():
+        values = answers(judge, grey, job.graph.card)[0]
+    return values if values.ndim == 1 else values.flatten(1).amax(1)
+
+
 def _batch(
-    job: _Job, climber: Network, judge: Network, lanes: int, units: list[Unit], places: list[Place]
+    job: _Job,
+    climber: Network,
+    judge: Network,
+    on_grey: Float[Tensor, " unit"],
+    lanes: int,
+    units: list[Unit],
+    places: list[Place],
 ) -> list[Rendered]:
     card, quality = job.graph.card, job.quality
     window = _window(climber)
@@ -224,7 +240,7 @@ def _batch(
         pictures = make(climb.numbers, canvas)
         pictures = middle(pictures, window)
         reached = judged(judge, pictures, channels, card)
-        flat = judged(judge, torch.full_like(pictures, 0.5), channels, card)
+        flat = on_grey[channels]
     dead = ~climb.moved | ((reached <= 0) if judge.rectified else (reached <= flat))
     settings = _settings(job, climber, make, transform, canvas)
     results = []
