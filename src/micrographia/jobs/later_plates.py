@@ -79,7 +79,11 @@ def _computation(result: Computation) -> Drawn:
         named=False,
     )
     found = [
-        ("loss.png", curves, "Trained at each density from scratch, and going on from the next denser model."),
+        (
+            "loss.png", curves,
+            "Medians over the seeds. Annealed: going on from the next denser model; as long: at its own density for as "
+            "many steps.",
+        ),
         (
             "neurons.png", bars,
             "The sizes of the input weights of models from scratch, the largest made 1; dark features are the "

@@ -14,7 +14,7 @@ from matplotlib.patches import Circle, Patch, Rectangle
 
 from micrographia.publish.plot import ACCENT, INK, LINE, SERIES, SOFT, encoded, figure, signed_map
 
-STATES = ("#f1efe9", "#d6a23a", "#2f7d6e")
+STATES = ("#f1efe9", "#d64520", "#1f6458")
 """Colours of a feature that is not learned, in superposition, and of one with a dimension of its own."""
 MIXED = LinearSegmentedColormap.from_list("mixed", ["#1f6458", "#8a9a4a", "#d6a23a", "#d64520"])
 """From orthogonal to fully shared."""
@@ -170,7 +170,7 @@ def polytopes(plates: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, 
     edges: warm where two features excite each other, cool where they inhibit.
     """
     columns = max(1, min(10, max(len(groups) for _, groups in plates)))
-    fig, axes = figure(len(plates), columns, (0.95 * columns + 0.6, 1.35 * len(plates)))
+    fig, axes = figure(len(plates), columns, (1.2 * columns + 0.6, 1.5 * len(plates)))
     signed = signed_map()
     for row, (title, groups) in enumerate(plates):
         for column in range(columns):
@@ -185,7 +185,7 @@ def polytopes(plates: Sequence[tuple[str, Sequence[tuple[str, Float[np.ndarray, 
             segments = [points[[i, j]] for i, j in pairs]
             axis.add_collection(LineCollection(segments, colors=colours, linewidths=1.1))
             axis.plot(*points.T, "o", color=INK, markersize=3)
-            axis.text(0, -1.45, name, ha="center", va="top", fontsize=6.5, color=SOFT)
+            axis.text(0, -1.45, name, ha="center", va="top", fontsize=7.5, color=SOFT)
         axes[row, 0].text(-1.3, 1.5, title, fontsize=8.5, va="bottom", fontweight="bold")
     return encoded(fig)
 

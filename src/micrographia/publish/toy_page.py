@@ -36,7 +36,8 @@ def toy_page(documents: Sequence[Mapping[str, Any]], files: Mapping[str, bytes])
         "sections": sections,
         "rows": sum(len(each["checks"]) for each in sections),
         "agree": sum(each["agree"] for each in sections),
-        "quick": any(each["arguments"]["quick"] for each in sections),
+        "quick": [each["title"] for each in sections if each["arguments"]["quick"]],
+        "fresh": sections and all(each["arguments"]["seed"] for each in sections),
         "css": Markup((STATIC / "site.css").read_text() + (_HERE / "toy.css").read_text()),
         "theme": Markup((STATIC / "theme.js").read_text()),
     }

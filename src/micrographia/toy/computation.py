@@ -263,8 +263,11 @@ def _sweep_checks(scratch: Sweep, annealed: Sweep, control: Sweep) -> tuple[Chec
 
 
 def _span(ratios: Float[np.ndarray, " seed"], density: float) -> str:
-    spread = f" [{ratios.min():.2g}-{ratios.max():.2g}]" if len(ratios) > 1 else ""
-    return f"{np.median(ratios):.2g}{spread} at {density:g}"
+    low, middle, high = (
+        f"{each:.0f}" if each >= 10 else f"{each:.2g}" for each in (ratios.min(), np.median(ratios), ratios.max())
+    )
+    spread = f" [{low}-{high}]" if len(ratios) > 1 else ""
+    return f"{middle}{spread} at {density:g}"
 
 
 def _motif_checks(

@@ -92,13 +92,13 @@ def packing_checks(found: Packing) -> list[Check]:
     if dense.any():
         value = float(found.packed[dense][0])
         checks.append(Check(name + "D* of dense data", "1", f"{value:.3f}", abs(value - 1) < 0.03, PAPER))
-    flat = (found.density >= 0.3) & (found.density <= 0.45)
+    flat = (found.density >= 0.3) & (found.density <= 0.5)
     if flat.any():
         own = found.dimensions[flat][found.represented[flat] > 0]
         share = float(((own > 0.48) & (own < 0.52)).mean())
         checks.append(
             Check(
-                name + "D_i of features at densities 0.3 to 0.45", "all in 0.48 to 0.52 (digons)",
+                name + "D_i of features at densities 0.3 to 0.5", "all in 0.48 to 0.52 (digons)",
                 f"{share:.1%} of {len(own)}, {own.min():.3f} to {own.max():.3f}", share >= 0.97, PAPER,
             )
         )  # fmt: skip
