@@ -80,6 +80,16 @@ def test_two_features_that_are_alike_are_two_families() -> None:
     assert sorted(each.members for each in found) == [tuple(range(6)), tuple(range(6, 12))]
 
 
+def test_two_features_that_are_very_alike_are_two_families_where_there_is_little_noise() -> None:
+    rng = np.random.default_rng(2)
+    first = rng.normal(size=(11, 36))
+    second = 0.87 * first + np.sqrt(1 - 0.87**2) * rng.normal(size=(11, 36))
+    for noise, parts in ((0.1, 2), (0.45, 1)):
+        moved = [np.roll(each, step, 1) for each in (first, second) for step in (0, 4, 9, 16, 25, 31)]
+        field = np.stack(moved) + noise * rng.normal(size=(12, 11, 36))
+        assert len(find(align(spectrum(field, ROTATION)), Scale(0.5, 0.3, 0.05))) == parts
+
+
 def test_copies_at_one_element_are_no_family() -> None:
     rng = np.random.default_rng(3)
     field = np.repeat(rng.normal(size=(1, 11, 36)), 8, 0) + 0.3 * rng.normal(size=(8, 11, 36))

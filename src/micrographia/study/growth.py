@@ -17,7 +17,11 @@ Members = Int[np.ndarray, " member"]
 RELATIVE = 0.8
 """No unit joins with less than this part of the median of all members: what is alike but less so is another feature."""
 DIVIDED = 0.85
-"""Two parts are two families if they correlate with each other by less than this part of what they do in themselves."""
+"""Two parts are two families if they correlate with each other by less than this part of what they do in themselves,"""
+UNLIKE = 2.0
+"""or if they lack so many times as much to a correlation of 1 with each other as in themselves, and more than"""
+EXACT = 0.08
+"""this, which sampling on a grid of px can do to copies of one feature."""
 CORE = 4
 ROUNDS = 8
 SYMMETRIC = 0.8
@@ -66,7 +70,8 @@ def _larger_part(alignment: Alignment, members: Members, elements: Members) -> B
         return every
     across = part[rows] != part[columns]
     inside = min(r[~across & part[rows]].mean(), r[~across & ~part[rows]].mean())
-    if r[across].mean() >= DIVIDED * inside:
+    between = float(r[across].mean())
+    if between >= DIVIDED * inside and 1 - between <= max(UNLIKE * (1 - inside), EXACT):
         return every
     return part if part.sum() > (~part).sum() else ~part
 
