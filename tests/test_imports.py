@@ -30,6 +30,7 @@ ABOVE = {("unit", "errors"), ("cli", "commands"), ("__main__", "cli")}
 # a part of a study that is a file of its own, and the only file that may import it
 PRIVATE = {
     "study.examples": ("study.histogram", "study.classes"),
+    "study.factor": ("study.gaps",),
     "study.families": ("study.alignment", "study.growth"),
     "study.growth": ("study.alignment",),
 }

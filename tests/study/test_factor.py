@@ -105,6 +105,22 @@ def test_an_even_gradient_is_a_structure_without_clusters() -> None:
     assert found.clusters is None
 
 
+@pytest.mark.parametrize("kind", ["line", "strengths"])
+def test_a_bent_and_a_one_sided_cloud_have_no_clusters(kind: str) -> None:
+    """Both were called clusters when silhouettes were held against an even box."""
+    found = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        noise = np.abs(rng.normal(size=(37, 31)))
+        if kind == "line":  # units that meet where they lie near each other on a line
+            nearness = np.square((rng.uniform(size=37)[:, None] - rng.uniform(size=31)) / 0.25)
+            matrix = np.exp(-nearness) + noise / 2
+        else:
+            matrix = noise * np.exp(rng.normal(0, 0.7, 37))[:, None] * np.exp(rng.normal(0, 0.7, 31))
+        found += clusters(matrix, trials=19, seed=seed)[0] is not None
+    assert found < 3  # 1 in 900 where each has a chance of 1 in 20
+
+
 def test_the_rank_correlations_and_their_null() -> None:
     trait = np.random.default_rng(4).normal(size=17)
     found = connections(RANDOM, {"colour": trait, "frequency": None}, trials=19)

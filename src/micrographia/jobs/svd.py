@@ -120,7 +120,7 @@ def caption(result: Svd) -> list[str]:
     verdict = found.findings[-1]
     count = "No clusters" if found.clusters is None else f"{len(found.clusters.mean)} clusters"
     lines.append(
-        f"{count}: silhouette {verdict.effect:.2f}, p {verdict.p:.2g} against entries dealt out anew and an even cloud."
+        f"{count}: silhouette {verdict.effect:.2f}, p {verdict.p:.2g}, the largest of those against {verdict.null}."
     )
     return lines
 
