@@ -207,3 +207,9 @@ def test_the_installed_command_answers_without_importing_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert "--images" in done.stdout
+
+
+def test_finishing_needs_something_to_finish(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(pictures)
+    assert run(["train", "mini-vgg", "--finish", "--images", place, "--validation", place]) == 2
+    assert "nothing to finish. Give the weights of the cycle before: --start FILE." in capsys.readouterr().err
