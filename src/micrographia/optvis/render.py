@@ -131,8 +131,8 @@ def _render(
         lanes, flat = _lanes(climber, job, batch), _on_grey(job, climber, judge)
         for start in range(0, len(indices), lanes):
             members = indices[start : start + lanes]
-            each = [units[i] for i in members], [places[i] for i in members]
-            made = _batch(job, climber, judge, flat, lanes, *each)
+            here, there = [units[i] for i in members], [places[i] for i in members]
+            made = _batch(job, climber, judge, flat, lanes, here, there)
             finished.update(zip(members, made, strict=True))
             while given in finished:
                 yield finished.pop(given)
