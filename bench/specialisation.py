@@ -15,6 +15,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from micrographia.images.source import open_source
 from micrographia.model.card import Card, normalise
 from micrographia.publish.plot import INK, encoded, figure
 from micrographia.publish.scatter import kernel_tile
-from micrographia.study.null import corrected, holm
+from micrographia.study.null import Finding, corrected, holm
 from micrographia.study.repeated import repeated
 from micrographia.study.traits import colour_index, orientation_selectivity, spatial_frequency
 from micrographia.zoo.bundled import ConvUnit, MiniAlexNet
@@ -115,27 +116,36 @@ def report(given: argparse.Namespace) -> None:
 
 
 def drawing(kernels: dict[str, np.ndarray]) -> bytes:
-    """Every network's kernels, a panel for each group, from the most colourful to the least, as a PNG."""
-    shown = {name: each for name, each in kernels.items() if not name.startswith("groups4")}
-    fig, axes = figure(len(shown), 2, (9.6, 0.82 * len(shown) + 0.2))
-    owner = np.repeat([0, 1], 32)
-    for row, (name, each) in enumerate(shown.items()):
-        colour = colour_index(each)
-        found = repeated([colour], owner, [name]).each[0]
-        groups, seed = name.removeprefix("groups").split("-seed")
-        kind = "two groups" if groups == "2" else "one group, its halves"
-        for half in (0, 1):
-            plane = axes[row, half]
-            units = sorted(np.flatnonzero(owner == half), key=lambda unit: -colour[unit])
-            tiles = [np.pad(kernel_tile(each[unit]), ((1, 1), (1, 1), (0, 0)), constant_values=250) for unit in units]
-            rows = [np.concatenate(tiles[start : start + 16], 1) for start in (0, 16)]
-            plane.imshow(np.concatenate(rows), interpolation="nearest")
-            plane.axis("off")
-            said = f"median colour {np.median(colour[owner == half]):.2f}"
-            if half == 0:
-                said = f"{kind}, seed {seed}: between groups {found.effect:.3f}, p {found.p:.2g}      {said}"
-            plane.set_title(said, fontsize=7, fontweight="normal", color=INK, loc="left")
+    """The kernels of each network with groups, a block for a group, from the most colourful to the least, as a PNG."""
+    shown = {name: each for name, each in kernels.items() if not name.startswith("groups1-")}
+    fig, axes = figure(len(shown), 1, (9.6, 0.82 * len(shown) + 0.2))
+    planes = iter(np.ravel(axes))
+    for groups in (2, 4):
+        own = {name: each for name, each in shown.items() if name.startswith(f"groups{groups}-")}
+        owner = np.repeat(np.arange(groups), 64 // groups)
+        if not own:
+            continue
+        found = repeated([colour_index(each) for each in own.values()], owner, list(own))
+        for (name, each), finding, medians in zip(own.items(), found.each, found.medians, strict=True):
+            block_row(next(planes), name, each, owner, finding, medians)
     return encoded(fig)
+
+
+def block_row(plane: Any, name: str, each: np.ndarray, owner: np.ndarray, finding: Finding, medians: Any) -> None:
+    """One network's kernels on one plane, a block for each group."""
+    colour, blocks = colour_index(each), []
+    for group in range(int(owner.max()) + 1):
+        units = sorted(np.flatnonzero(owner == group), key=lambda unit: -colour[unit])
+        tiles = [np.pad(kernel_tile(each[unit]), ((1, 1), (1, 1), (0, 0)), constant_values=250) for unit in units]
+        half = len(tiles) // 2
+        block = np.concatenate([np.concatenate(row, 1) for row in (tiles[:half], tiles[half:])])
+        blocks.append(np.pad(block, ((0, 0), (0, block.shape[0] // 3), (0, 0)), constant_values=250))
+    plane.imshow(np.concatenate(blocks, 1), interpolation="nearest")
+    plane.axis("off")
+    groups, seed = name.removeprefix("groups").split("-seed")
+    said = f"{groups} groups, seed {seed}: between groups {finding.effect:.3f}, p {finding.p:.2g}"
+    told = ", ".join(f"{median:.2f}" for median in medians)
+    plane.set_title(f"{said}      median colour {told}", fontsize=7, fontweight="normal", color=INK, loc="left")
 
 
 SCORES = {"colour": colour_index, "frequency": spatial_frequency, "orientation": orientation_selectivity}
