@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from micrographia.errors import BadValue
-from micrographia.jobs.later_plates import later_plates
+from micrographia.jobs.later_toy_figures import later_toy_figures
 from micrographia.toy import adversarial, autoencoder, computation, convolution, memorization, privileged, real
 from micrographia.toy.geometry import dimensionality
 from micrographia.toy.motif import chance, motifs
@@ -41,9 +41,9 @@ def test_an_experiment_gives_plain_values_checks_and_figures_and_the_same_twice(
     assert document["checks"]
     assert {type(each["agrees"]) for each in document["checks"]} == {bool}
     assert json.loads(json.dumps(run(size, seed=3, threads=1).to_json())) == document
-    plates = later_plates(name, result)
-    assert plates
-    assert all(data.startswith(b"\x89PNG") and words for _, data, words in plates)
+    figures = later_toy_figures(name, result)
+    assert figures
+    assert all(data.startswith(b"\x89PNG") and words for _, data, words in figures)
 
 
 def test_harm_is_that_of_trying_every_attack_on_every_input() -> None:
@@ -191,7 +191,7 @@ def test_real_layers_are_measured_beside_their_shuffled_activations() -> None:
     assert layer.measures.dimensions <= 3 + 1e-6
     assert all(null.dimensions > 4 for null in layer.nulls)
     assert json.loads(json.dumps(found.to_json()))["layers"][0]["read"] == 11
-    assert later_plates("real", found)[0][1].startswith(b"\x89PNG")
+    assert later_toy_figures("real", found)[0][1].startswith(b"\x89PNG")
 
 
 def test_a_layer_that_never_changes_is_refused_with_a_sentence() -> None:

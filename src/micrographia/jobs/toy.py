@@ -151,9 +151,9 @@ def _one(
     drawn = []
     if out is not None:
         # takes longer to import than a small experiment takes to run
-        from micrographia.jobs.plates import plates
+        from micrographia.jobs.toy_figures import toy_figures
 
-        drawn = plates(name, result)
+        drawn = toy_figures(name, result)
     document = {
         "experiment": name,
         "title": experiment.title,

@@ -20,10 +20,10 @@ Drawn = list[tuple[str, bytes, str]]
 """Files' names, their bytes, and the words under the figures."""
 
 
-def later_plates(name: str, result: Any) -> Drawn:
+def later_toy_figures(name: str, result: Any) -> Drawn:
     """The figures of an experiment's result; none for one that is not known here.
 
-    >>> [file for file, _, _ in later_plates("privileged", result)]  # doctest: +SKIP
+    >>> [file for file, _, _ in later_toy_figures("privileged", result)]  # doctest: +SKIP
     ['neurons.png']
     """
     return _DRAWN[name](result) if name in _DRAWN else []

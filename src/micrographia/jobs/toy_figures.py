@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from micrographia.jobs.later_plates import later_plates
+from micrographia.jobs.later_toy_figures import later_toy_figures
 from micrographia.publish import film
 from micrographia.publish import toy as draw
 from micrographia.toy import dynamics, packing, phase
@@ -25,7 +25,7 @@ _SHOWN = (0.6, 0.4, 0.27, 0.2)
 
 
 @dataclass(frozen=True, eq=False)
-class Plate:
+class ToyFigure:
     """One figure: its file's name, its bytes, and the words under it."""
 
     file: str
@@ -33,38 +33,36 @@ class Plate:
     caption: str
 
 
-def plates(name: str, result: Any) -> list[Plate]:
+def toy_figures(name: str, result: Any) -> list[ToyFigure]:
     """The figures of an experiment's result; none for an experiment that has only numbers.
 
-    >>> [each.file for each in plates("intro", result)]  # doctest: +SKIP
+    >>> [each.file for each in toy_figures("intro", result)]  # doctest: +SKIP
     ['vectors.png']
     """
-    return DRAWN[name](result) if name in DRAWN else [Plate(*each) for each in later_plates(name, result)]
+    return DRAWN[name](result) if name in DRAWN else [ToyFigure(*each) for each in later_toy_figures(name, result)]
 
 
-def _intro(result: Intro) -> list[Plate]:
+def _intro(result: Intro) -> list[ToyFigure]:
     if result.weights.shape[1] != 2:
         return []
     titles = [f"density {p:g}\n{shape}" for p, shape in zip(result.density, result.structure, strict=True)]
     count = min(4, len(titles))
     data = draw.weights_in_the_plane(result.weights, titles, result.importance, columns=count)
-    return [
-        Plate("vectors.png", data, "The best of the restarts at each density; dark features are the important ones.")
-    ]
+    return [ToyFigure("vectors.png", data, "The best restart at each density; dark features are the important ones.")]
 
 
-def _demonstrate(result: Demonstrate) -> list[Plate]:
+def _demonstrate(result: Demonstrate) -> list[ToyFigure]:
     found = []
     for each in result.models:
         titles = ["linear", *(f"density {p:g}" for p in each.density[1:])]
         data = draw.models(each.weights, each.bias, norms(each.weights), interference(each.weights), titles)
         n, m = each.weights.shape[2], each.weights.shape[1]
         words = f"n = {n}, m = {m}. Above: the Gram matrix and the biases; below: norms, coloured by interference."
-        found.append(Plate(f"n{n}.png", data, words))
+        found.append(ToyFigure(f"n{n}.png", data, words))
     return found
 
 
-def _phase(result: Phase) -> list[Plate]:
+def _phase(result: Phase) -> list[ToyFigure]:
     found = []
     for each in result.diagrams:
         data = draw.phase(
@@ -74,11 +72,11 @@ def _phase(result: Phase) -> list[Plate]:
             f"n = {each.features}, m = {each.hidden}: {each.agreement:.1%} of the cells off the borders are as theory "
             "says; dots mark the others. Right: white is not learned, green orthogonal, red shared."
         )
-        found.append(Plate(f"n{each.features}.png", data, words))
+        found.append(ToyFigure(f"n{each.features}.png", data, words))
     return found
 
 
-def _geometry(result: Structure) -> list[Plate]:
+def _geometry(result: Structure) -> list[ToyFigure]:
     uniform, uneven, grouped = result.packing, result.perturbed, result.sets
     whole = draw.geometry(
         uniform.density, uniform.packed,
@@ -117,7 +115,7 @@ def _geometry(result: Structure) -> list[Plate]:
         ),
         ("tens", draw.gram(tens.weights, (10,)), "Two correlated tens: each is nearly orthogonal in itself."),
     )  # fmt: skip
-    return [Plate(f"{name}.png", data, words) for name, data, words in figures]
+    return [ToyFigure(f"{name}.png", data, words) for name, data, words in figures]
 
 
 def _groups(weights: np.ndarray) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -142,24 +140,24 @@ def _colours(members: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     return tuple(number[i] for i in sorted(number))
 
 
-def _dynamics(result: Dynamics) -> list[Plate]:
+def _dynamics(result: Dynamics) -> list[ToyFigure]:
     frames = (result.frames, result.frame_loss, result.frame_steps, dynamics.SETS)
     return [
-        Plate(
+        ToyFigure(
             "levels.png",
             draw.levels(result.steps, result.dimensions, result.loss),
             "Every feature's dimensionality, above the loss.",
         ),
-        Plate(
+        ToyFigure(
             "octahedron.webp",
             film.film(*frames),
             "Two correlated sets of three features, in three dimensions, as they are learned.",
         ),
-        Plate("octahedron.png", film.strip(*frames), "The same: five moments, evenly through the fall of the loss."),
+        ToyFigure("octahedron.png", film.strip(*frames), "The same: five moments, even steps of the loss."),
     ]
 
 
-DRAWN: dict[str, Callable[[Any], list[Plate]]] = {
+DRAWN: dict[str, Callable[[Any], list[ToyFigure]]] = {
     "intro": _intro,
     "demonstrate": _demonstrate,
     "phase": _phase,
