@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # wheels that lie on this machine are used where pip has been told of them
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# compiled once here, so that the first command of a person is as quick as the second
+export UV_COMPILE_BYTECODE := 1
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint clean

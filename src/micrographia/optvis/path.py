@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 from micrographia.errors import BadValue
@@ -116,6 +115,8 @@ def _among(examples: Float[np.ndarray, "example channel"]) -> float:
 
 
 def _ranks(values: Float[np.ndarray, "picture channel"]) -> Float[np.ndarray, "picture channel"]:
+    from scipy.stats import rankdata  # takes long to import
+
     ranks = rankdata(values, axis=1)
     ranks = ranks - ranks.mean(1, keepdims=True)
     length = np.linalg.norm(ranks, axis=1, keepdims=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
-from scipy import stats
+from scipy import special
 
 from micrographia.errors import BadValue
 
@@ -88,7 +88,7 @@ class ClassTally:
         origin = np.zeros(len(self.sum)) if self.origin is None else self.origin
         mean = self.sum[:, 0] / few
         spread = np.maximum(self.squares - few * mean**2, 0) / np.maximum(count - 1, 1)
-        half = np.sqrt(spread / few) * stats.t.ppf(0.975, np.maximum(count - 1, 1))
+        half = np.sqrt(spread / few) * special.stdtrit(np.maximum(count - 1, 1), 0.975)
         chance = self.sum[:, 0].sum(1) / max(total, 1)
         variance = np.maximum(self.squares.sum(1) - total * chance**2, 0) / max(total - 1, 1)
         # drawing `count` of `total` pictures without putting any back
@@ -98,7 +98,7 @@ class ClassTally:
             np.where(count > 0, mean + origin[:, None], np.nan),
             np.where(count > 1, half, np.where(count > 0, np.inf, np.nan)),
             chance + origin,
-            np.where(count > 0, stats.norm.ppf(0.975) * np.sqrt(variance[:, None] * share), np.nan),
+            np.where(count > 0, special.ndtri(0.975) * np.sqrt(variance[:, None] * share), np.nan),
             self._p(chance, variance),
             len(self.labels) - 1,
         )
