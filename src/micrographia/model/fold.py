@@ -49,7 +49,7 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
             placed[node] = new.call_module(name, (placed[node.all_input_nodes[0]],))
         else:
             if node.op in ("call_module", "get_attr"):
-                root[str(node.target)] = _attribute(module, str(node.target))
+                root[str(node.target)] = attribute(module, str(node.target))
             placed[node] = new.node_copy(node, lambda n: placed[n])
     return _tidied(fx.GraphModule(root, new))
 
@@ -61,7 +61,12 @@ def _tidied(module: fx.GraphModule) -> fx.GraphModule:
     return module
 
 
-def _attribute(module: nn.Module, path: str) -> Any:
+def attribute(module: nn.Module, path: str) -> Any:
+    """What a dotted path names in a module: a submodule, a parameter or a buffer.
+
+    >>> attribute(nn.Sequential(nn.Conv2d(3, 5, 1)), "0.bias").shape
+    torch.Size([5])
+    """
     value: Any = module
     for part in path.split("."):
         value = getattr(value, part)

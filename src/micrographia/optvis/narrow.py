@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from micrographia.model.fold import attribute
 from micrographia.model.graph import LayerGraph
 from micrographia.model.ops import kind
 
@@ -46,7 +47,7 @@ def narrowed(module: fx.GraphModule, wanted: Mapping[str, Channels]) -> fx.Graph
     placed: dict[fx.Node, fx.Node] = {}
     for node in module.graph.nodes:
         if node.op in ("call_module", "get_attr"):
-            root[str(node.target)] = _attribute(module, str(node.target))
+            root[str(node.target)] = attribute(module, str(node.target))
         if node.op != "output":
             placed[node] = new.node_copy(node, lambda n: placed[n])
             continue
@@ -60,13 +61,6 @@ def narrowed(module: fx.GraphModule, wanted: Mapping[str, Channels]) -> fx.Graph
     result.delete_all_unused_submodules()
     result.recompile()
     return result
-
-
-def _attribute(module: nn.Module, path: str) -> Any:
-    value: Any = module
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _chosen(
