@@ -2,15 +2,16 @@
 
 Run from the repository's root: `PYTHONPATH=src:. python bench/families.py planted` or `... nothing`. Planted networks
 are those of seeds from --first on. Every run searches one kind of evidence; with 19 surrogates, the fewest that can
-reach 5 %, a family has to be better than the best of all of them.
---weights names InceptionV1's weights; without them its shuffled layers are left out.
+reach 5 %, a family has to be better than the best of all of them. --groups and --layers (like
+`inceptionv1-bvlc:mixed3a:shuffled`) choose what `nothing` runs. --weights names InceptionV1's weights; without them its
+shuffled layers are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ NOTHING = [
     ("inceptionv1-bvlc", "conv2d0", "random", 1), ("mini-inception", "conv2d2", "shuffled", 1),
     ("mini-inception", "mixed3a", "shuffled", 4), ("inceptionv1-bvlc", "conv2d2", "random", 4),
     ("inceptionv1-bvlc", "conv2d2", "shuffled", 4), ("inceptionv1-bvlc", "mixed3a", "random", 8),
+    ("inceptionv1-bvlc", "mixed3a", "shuffled", 8), ("inceptionv1-bvlc", "mixed3b", "shuffled", 16),
 ]  # fmt: skip
 
 
@@ -64,12 +66,16 @@ def _planted(setting: str, noise: float, seed: int) -> Planted:
     return second_layer(noise=noise, seed=seed) if setting == SECOND else first_layer(setting, noise=noise, seed=seed)
 
 
-def nothing(runs: int, weights: str | None, first: int, trials: int) -> None:
+def nothing(
+    runs: int, weights: str | None, first: int, trials: int, groups: Sequence[str], layers: Sequence[str]
+) -> None:
     """Print a line for each run, groups and kinds of evidence in turn, and at the end the table of alarms."""
     counts: dict[tuple[str, str, str], list[bool]] = {}
-    for run, (model, layer, how) in _runs(runs, weights, first):
-        group, kind = list(GROUPS)[run % 3], KINDS[run // 3 % 2]
+    for run, (model, layer, how) in _runs(runs, weights, first, layers):
+        group, kind = groups[run % len(groups)], KINDS[run // len(groups) % 2]
         graph, start = _network(model, layer, how, weights, run), time.process_time()
+        if group == "scale" and kind == "weights" and graph.layer(own_weights(graph, layer)[0]).op != "input":
+            kind = "responses"
         found = layer_families(graph, layer, group, (kind,), trials=trials, seed=run)
         counts.setdefault((model, layer, how), []).append(bool(found.families))
         spent = time.process_time() - start
@@ -78,9 +84,15 @@ def nothing(runs: int, weights: str | None, first: int, trials: int) -> None:
         print(f"| {model} | {layer} | {how} | {len(alarms)} | {sum(alarms)} |", flush=True)
 
 
-def _runs(runs: int, weights: str | None, first: int) -> Iterator[tuple[int, tuple[str, str, str]]]:
+def _runs(
+    runs: int, weights: str | None, first: int, layers: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, str, str]]]:
     for run in range(first, first + runs):
         for model, layer, how, every in NOTHING:
+            if layers:
+                if f"{model}:{layer}:{how}" in layers:
+                    yield run, (model, layer, how)
+                continue
             lacking = how == "shuffled" and model == "inceptionv1-bvlc" and weights is None
             if not lacking and (run // 6) % every == 0:
                 yield run, (model, layer, how)
@@ -101,6 +113,8 @@ if __name__ == "__main__":
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0, 1.5])
     parser.add_argument("--settings", nargs="+", default=[*GROUPS, SECOND], choices=[*GROUPS, SECOND])
     parser.add_argument("--trials", type=int, default=19, help="surrogates of each of two kinds")
+    parser.add_argument("--groups", nargs="+", default=["rotation", "reflection", "hue"], choices=[*GROUPS])
+    parser.add_argument("--layers", nargs="+", default=[], help="network:layer:random or network:layer:shuffled")
     parser.add_argument("--weights")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -108,4 +122,4 @@ if __name__ == "__main__":
         seeds = range(options.first, options.first + options.runs)
         planted(seeds, options.noise, options.settings, options.trials)
     else:
-        nothing(options.runs, options.weights, options.first, options.trials)
+        nothing(options.runs, options.weights, options.first, options.trials, options.groups, options.layers)

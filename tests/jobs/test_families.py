@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from micrographia.errors import BadValue
 from micrographia.jobs.equivariance import circuits, write_circuits
 from micrographia.jobs.evidence import own_weights
 from micrographia.jobs.families import LayerFamilies, layer_families, scored, write_families
+from micrographia.jobs.family_answers import branch_findings, family_answers, write_answers
 from micrographia.model.card import Card
 from micrographia.model.trace import trace
 from micrographia.study.equivariance import KINDS
@@ -74,12 +76,42 @@ def test_circuits_between_the_families_of_two_layers(two: tuple[Planted, LayerFa
     below = layer_families(planted.graph, lower, kinds=("weights",), trials=19)
     between = circuits(planted.graph, below, found, trials=99)
     assert len(between) == len(found.families) * (1 + len(below.families))
-    kinds = [each.circuit.kind for each in between if each.opposition is None]
+    kinds = [each.circuit.kind for each in between if not each.opposition]
     assert kinds.count(KINDS[2]) >= len(kinds) / 2
     paths = write_circuits(between, tmp_path)
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
     written = json.loads((tmp_path / "circuits.json").read_text())
     assert {"from", "to", "kind", "shares", "numbers", "rows", "columns"} <= set(written[0])
+
+
+def test_what_families_answer_to_follows_their_elements(two: tuple[Planted, LayerFamilies], tmp_path: Path) -> None:
+    planted = first_layer("rotation", sizes=(8,), noise=0.2, others=9, seed=2)
+    found = layer_families(planted.graph, planted.layer, kinds=("weights",), trials=19)
+    told = family_answers(planted.graph, found)
+    (best, *_) = told.of(found.families[0].label)
+    assert best.off < 8
+    assert best.finding.corrected <= 0.05
+    assert sum(told.labels[found.families[0].label].values()) == len(found.families[0].family.members)
+    (figure, *_) = write_answers(told, tmp_path)
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    assert json.loads((tmp_path / "answers.json").read_text()) == told.to_json()
+    mirrored = layer_families(planted.graph, planted.layer, "reflection", ("weights",), trials=19)
+    with pytest.raises(BadValue, match="Stimuli have no values that follow reflection"):
+        family_answers(planted.graph, mirrored)
+
+
+def test_the_branch_that_holds_a_family() -> None:
+    graph = trace(seeded(Inception), Card("test", size=SIZE))
+    layer = graph.main_layers()[-1]
+    first, second = layer.branches[:2]
+    own, mixed = range(first.first, first.last + 1), [first.first, second.first]
+    ((name, finding), (_, other)) = branch_findings(graph, layer.name, {"a": own, "b": mixed})
+    wide = first.last + 1 - first.first
+    assert name == "a"
+    assert finding.what == f"{wide} of {wide} in {first.name}"
+    assert finding.p == pytest.approx(1 / comb(layer.channels, wide))
+    assert finding.corrected <= 0.05 < other.corrected
+    assert branch_findings(graph, "stem", {"a": [0, 1]}) == ()
 
 
 def test_scores_and_figures(two: tuple[Planted, LayerFamilies], tmp_path: Path) -> None:

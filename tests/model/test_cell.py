@@ -22,6 +22,24 @@ def test_a_segment_gives_the_value_of_the_whole_network_at_its_cell(make: type[n
     assert torch.allclose(part(maps[source]), maps[last][:, :, at.cell[0], at.cell[1]])
 
 
+@pytest.mark.parametrize(("make", "rectified"), [(Inception, True), (ResNet, True), (None, False)])
+def test_a_segment_gives_what_the_last_rectifiers_read(make: type[nn.Module] | None, rectified: bool) -> None:
+    plain = lambda: nn.Sequential(nn.Conv2d(3, 7, 3), nn.ReLU(), nn.Conv2d(7, 5, 3))  # noqa: E731
+    graph = trace(seeded(make or plain), Card("test", size=SIZE))
+    last = [layer.name for layer in graph.main_layers()][-1]
+    if make is ResNet:
+        last = "layer1.0"
+    at = stage(graph, last)
+    images = 9 * torch.randn((101, 3, *at.size), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    source = graph.main_layers()[0].name if make is None else "stem"
+    maps = graph.upto([source, last])(images)
+    part = segment(graph, source, at, tuple(maps[source].shape[2:]), both=True)
+    before, own = part(maps[source]).chunk(2, 1)
+    assert torch.allclose(own, maps[last][:, :, at.cell[0], at.cell[1]])
+    assert torch.allclose(before.relu() if rectified else before, own)
+    assert bool((before < 0).any(0).sum() > 0.8 * before.shape[1])  # in every branch there was something to cut off
+
+
 def test_the_canvas_holds_the_receptive_field_and_no_more() -> None:
     graph = trace(seeded(Inception), Card("test", size=(31, 31)))
     last = graph.layer([layer.name for layer in graph.main_layers()][-1])

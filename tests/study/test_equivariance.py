@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, rotate
 
 from micrographia.errors import BadValue
-from micrographia.study.equivariance import KINDS, circuit, transposed
+from micrographia.study.equivariance import KINDS, circuit, copies, transposed
 
 TURNS = np.arange(8) * 45.0
 
@@ -71,6 +71,32 @@ def test_chance_is_called_none_at_the_stated_rate() -> None:
     rng = np.random.default_rng(3)
     called = [circuit(smooth(rng, 6, 6), TURNS[:6], TURNS[:6], trials=39).kind != "none" for _ in range(30)]
     assert sum(called) <= 5
+
+
+def test_copies_are_told_by_the_correlation_of_all_pairs_turned_back() -> None:
+    rng = np.random.default_rng(4)
+    exact = np.stack([np.rot90(smooth(rng, 1), turn, (1, 2)) for turn in (0, 0, 0)])
+    first = smooth(rng, 2)
+    quarter = np.stack([np.rot90(first, turn, (1, 2)) for turn in range(4)])
+    found, finding = copies(quarter, [0, 90, 180, 270], trials=99)
+    assert found == pytest.approx([1, 1])
+    assert finding.effect == pytest.approx(1)
+    # the same by turning pictures: odd kernels at right angles, so that there is nothing between the px
+    noisy = quarter + 0.5 * quarter.std() * rng.normal(size=quarter.shape)
+    back = np.stack([np.rot90(each, -turn, (1, 2)) for turn, each in enumerate(noisy)]).reshape(4, 2, -1)
+    slow = [np.corrcoef(back[:, i])[np.triu_indices(4, 1)].mean() for i in range(2)]
+    assert copies(noisy, [0, 90, 180, 270], trials=9)[0] == pytest.approx(slow, abs=0.1)
+    assert copies(exact, [0, 120, 240], trials=99)[1].effect < 0.9
+    mirrored = np.stack([first, first[..., ::-1]])
+    assert copies(mirrored, [0, 1], "reflection", trials=9)[0] == pytest.approx([1, 1])
+    with pytest.raises(BadValue, match="2 units with 2 elements under 'rotation' cannot be held"):
+        copies(mirrored, [0, 1])
+
+
+def test_chance_is_called_copies_at_the_stated_rate() -> None:
+    rng = np.random.default_rng(5)
+    found = [copies(smooth(rng, 7, 2), rng.uniform(0, 360, 7), trials=39)[1].holds() for _ in range(60)]
+    assert sum(found) <= 9  # 99.9 % of binomial counts at 5 % are below
 
 
 def test_a_motif_and_its_transpose() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from micrographia.commands.options import Json, Model, Seed, Weights
 
 if TYPE_CHECKING:
     from micrographia.jobs.equivariance import Between
+    from micrographia.jobs.families import LayerFamilies
+    from micrographia.jobs.family_answers import Answers
+    from micrographia.study.taxonomy import Score
 
 
 def families(
@@ -22,6 +25,9 @@ def families(
     group: Annotated[str, typer.Option(help="rotation, reflection, hue or scale")] = "rotation",
     evidence: Annotated[str, typer.Option(help="weights, responses or both")] = "both",
     inputs: Annotated[str, typer.Option(help="an earlier layer: also the circuits from its families")] = "",
+    answers: Annotated[
+        bool, typer.Option("--answers", help="also what the families answer to, of known stimuli")
+    ] = False,
     score: Annotated[str, typer.Option(help="file of units' families to compare with, or 'published'")] = "",
     images: Annotated[str | None, typer.Option(help="pictures to transform; the bundled ones without")] = None,
     trials: Annotated[int, typer.Option(min=19, help="surrogate networks of each of two kinds")] = 99,
@@ -34,6 +40,7 @@ def families(
     from micrographia.jobs.choose import open_network
     from micrographia.jobs.equivariance import circuits, write_circuits
     from micrographia.jobs.families import KINDS, layer_families, scored, write_families
+    from micrographia.jobs.family_answers import branch_findings, family_answers, write_answers
 
     graph = open_network(model, weights)
     kinds = KINDS if evidence == "both" else (evidence,)
@@ -43,25 +50,52 @@ def families(
         if inputs:
             sources = layer_families(graph, inputs, group, kinds, images, trials, seed=seed, stages=stages)
             between = circuits(graph, sources, found, seed=seed)
-    if score:
-        found = scored(found, score, seed)
+        if score:
+            found = scored(found, score, seed)
+        told = family_answers(graph, found, seed, stages) if answers and found.families else None
+    homes = branch_findings(graph, found.layer, {each.label: each.family.members for each in found.families})
     figures = []
     if out is not None:
         figures = [*write_families(graph, found, out, store), *write_circuits(between, out)]
+        figures += [] if told is None else write_answers(told, out)
     for line in found.notes:
         console.note(line)
     if json:
-        extra = {"circuits": [each.to_json() for each in between]} if inputs else {}
+        extra: dict[str, Any] = {"circuits": [each.to_json() for each in between]} if inputs else {}
+        extra |= {} if told is None else told.to_json()
+        extra |= {"branches": [{"family": name} | each.to_json() for name, each in homes]} if homes else {}
         return console.document(found.to_json() | extra)
+    _families(found)
+    if homes:
+        console.table(
+            ("family", "most at home", "times chance", "p", "corrected p"),
+            [(name, e.what, f"{e.effect:.1f}", f"{e.p:.2g}", f"{e.corrected:.2g}") for name, e in homes],
+            right=("times chance", "p", "corrected p"),
+        )
+    if told is not None:
+        _answers(told)
+    if found.score is not None:
+        _score(found.score)
+    if between:
+        _circuits(between)
+    for figure in figures:
+        console.say(f"Open {figure}")
+    return None
+
+
+def _families(found: LayerFamilies) -> None:
+    from micrographia.jobs.families import KINDS
+
     if not found.families:
-        console.say(f"No families of {found.layer} under {group} beyond chance.")
+        console.say(f"No families of {found.layer} under {found.group} beyond chance.")
     else:
+        form = ".0f" if found.group in ("rotation", "hue") else ".2g"
         rows = [
             (
                 each.label,
                 len(each.family.members),
                 "  ".join(
-                    f"{unit}@{element:.0f}" if group in ("rotation", "hue") else f"{unit}@{element:.2g}"
+                    f"{unit}@{element:{form}}"
                     for element, unit in sorted(zip(each.family.elements, each.family.members, strict=True))
                 ),
                 *(f"{each.evidence[kind]:.2f}" if kind in each.evidence else "" for kind in KINDS),
@@ -74,28 +108,48 @@ def families(
         console.table(head, rows, right=("units", *KINDS, "corrected p"))
     for kind, units in found.invariant.items():
         console.say(f"By {kind}: {len(units)} units that the group hardly moves, {len(found.dead[kind])} dead.")
-    if found.score is not None:
-        s = found.score
-        console.say(
-            f"Against the taxonomy: adjusted Rand index {s.rand:.2f} (p {s.finding.p:.2g}), V-measure "
-            f"{s.v_measure:.2f}, over the {s.covered:.0%} of units in families."
+
+
+def _answers(told: Answers) -> None:
+    head = ("family", "follows", "units", "share", "off by", "corrected p")
+    rows = [
+        (name, one.stimuli, len(one.units), f"{one.share:.0%}", f"{one.off:.1f}°", f"{one.finding.corrected:.2g}")
+        for name in told.labels
+        for one in told.of(name)
+    ]
+    if rows:
+        console.table(head, rows, right=head[2:])
+    for name, counts in told.labels.items():
+        console.say(f"{name}: {', '.join(f'{label} {count}' for label, count in counts.items())}.")
+
+
+def _score(score: Score) -> None:
+    console.say(
+        f"Against the taxonomy: adjusted Rand index {score.rand:.2f} (p {score.finding.p:.2g}), V-measure "
+        f"{score.v_measure:.2f}, over the {score.covered:.0%} of units in families."
+    )
+    best = sorted((m for m in score.matches if m.found is not None), key=lambda m: -m.f1)
+    console.table(
+        ("label", "units", "F1", "precision", "recall"),
+        [(m.label, m.units, f"{m.f1:.2f}", f"{m.precision:.2f}", f"{m.recall:.2f}") for m in best],
+        right=("units", "F1", "precision", "recall"),
+    )
+
+
+def _circuits(between: Sequence[Between]) -> None:
+    head = ("from", "to", "kind", "share explained", "corrected p", "copies", "p of copies", "opposite maps", "numbers")
+    rows = [
+        (
+            each.source,
+            each.target,
+            each.circuit.kind,
+            f"{each.circuit.finding.effect:.2f}",
+            f"{each.circuit.finding.corrected:.2g}",
+            "" if each.copies is None else f"{each.copies.effect:.2f}",
+            "" if each.copies is None else f"{each.copies.corrected:.2g}",
+            f"{min(each.opposition):.2f} to {max(each.opposition):.2f}" if each.opposition else "",
+            "{} instead of {}".format(*each.circuit.numbers[::-1]),
         )
-        best = sorted((m for m in s.matches if m.found is not None), key=lambda m: -m.f1)
-        console.table(
-            ("label", "units", "F1", "precision", "recall"),
-            [(m.label, m.units, f"{m.f1:.2f}", f"{m.precision:.2f}", f"{m.recall:.2f}") for m in best],
-            right=("units", "F1", "precision", "recall"),
-        )
-    if between:
-        console.table(
-            ("from", "to", "kind", "share explained", "corrected p", "numbers"),
-            [
-                (each.source, each.target, each.circuit.kind, f"{each.circuit.finding.effect:.2f}",
-                 f"{each.circuit.finding.corrected:.2g}", "{} instead of {}".format(*each.circuit.numbers[::-1]))
-                for each in between
-            ],
-            right=("share explained", "corrected p"),
-        )  # fmt: skip
-    for figure in figures:
-        console.say(f"Open {figure}")
-    return None
+        for each in between
+    ]
+    console.table(head, rows, right=("share explained", "corrected p", "copies", "p of copies"))

@@ -16,9 +16,9 @@ from micrographia.model.graph import LayerGraph
 from micrographia.publish import atomic
 from micrographia.publish.families import circuit_figure
 from micrographia.publish.plot import encoded
-from micrographia.study.equivariance import PERIODS, Circuit, circuit
+from micrographia.study.equivariance import PERIODS, Circuit, circuit, copies
 from micrographia.study.nmf import one_sided
-from micrographia.study.null import benjamini_hochberg, corrected
+from micrographia.study.null import Finding, benjamini_hochberg, corrected
 from micrographia.study.weights import expanded
 
 FACTORS = 2
@@ -33,12 +33,14 @@ class Between:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     circuit: Circuit
-    opposition: float | None = None
+    copies: Finding | None = None
+    opposition: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `opposition` is the mean correlation of the two mixtures' maps of one unit."""
+        """Plain values; `map_correlation` are the correlations of the two mixtures' maps of each unit."""
         own = self.circuit.to_json() | {"rows": list(self.rows), "columns": list(self.columns)}
-        extra = {} if self.opposition is None else {"map_correlation": self.opposition}
+        extra: dict[str, Any] = {"map_correlation": list(self.opposition)} if self.opposition else {}
+        extra |= {} if self.copies is None else {"copies": self.copies.to_json()}
         return {"from": self.source, "to": self.target} | own | extra
 
 
@@ -48,7 +50,8 @@ def circuits(
     """All circuits from the families of one layer to those of another under one group, p corrected over all of them.
 
     Besides families, each target is held against two mixtures of all units of the source, by one-sided factors of the
-    target's weights (as the high and low frequencies that high-low frequency detectors read). Raises BadValue for
+    target's weights (as the high and low frequencies that high-low frequency detectors read). Of these, `copies` says
+    how well the units' maps, turned by their elements, are copies of each other. Raises BadValue for
     families of different groups, for scale, and where the second layer does not depend on the first.
 
     >>> circuits(graph, early, late)[0].circuit.kind  # doctest: +SKIP
@@ -71,28 +74,35 @@ def circuits(
         own = circuit(mixed.maps.astype(kernels.dtype), at, None, group, trials, seed)
         label = f"{FACTORS} mixtures of {sources.layer}"
         columns = [f"mixture {number}" for number in range(FACTORS)]
-        opposed = float(np.nanmean(mixed.correlation()))
-        found.append(_named(own, label, f"{targets.layer} {target.label}", names, columns, opposed))
+        alike = copies(mixed.maps, at, group, trials, seed)[1]
+        opposed = tuple(float(mixed.correlation()[row]) for row in own.rows)
+        found.append(_named(own, label, f"{targets.layer} {target.label}", names, columns, alike, opposed))
         for source in sources.families:
             ins = list(source.family.members)
             own = circuit(kernels[np.ix_(outs, ins)], at, list(source.family.elements), group, trials, seed)
             columns = [f"{sources.layer}:{unit}" for unit in ins]
-            found.append(
-                _named(own, f"{sources.layer} {source.label}", f"{targets.layer} {target.label}", names, columns, None)
-            )
+            ends = f"{sources.layer} {source.label}", f"{targets.layer} {target.label}"
+            found.append(_named(own, *ends, names, columns))
+    near = iter(corrected([each.copies for each in found if each.copies is not None], benjamini_hochberg))
     tested = corrected([each.circuit.finding for each in found], benjamini_hochberg)
     result = []
     for each, finding in zip(found, tested, strict=True):
         held = each.circuit if finding.holds() else replace(each.circuit, kind="none")
-        result.append(replace(each, circuit=replace(held, finding=finding)))
+        result.append(replace(each, circuit=replace(held, finding=finding), copies=next(near) if each.copies else None))
     return tuple(result)
 
 
 def _named(
-    own: Circuit, source: str, target: str, rows: Sequence[str], columns: Sequence[str], opposed: float | None
+    own: Circuit,
+    source: str,
+    target: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    alike: Finding | None = None,
+    opposed: tuple[float, ...] = (),
 ) -> Between:
     ordered = tuple(rows[i] for i in own.rows), tuple(columns[i] for i in own.columns)
-    return Between(source, target, *ordered, own, opposed)
+    return Between(source, target, *ordered, own, alike, opposed)
 
 
 def write_circuits(found: Sequence[Between], out: Path, most: int = 24) -> list[Path]:

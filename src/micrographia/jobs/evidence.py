@@ -1,6 +1,10 @@
 """The two kinds of evidence for families of a layer's units: its weights, and its responses to transformed pictures.
 
 Both are given for the network itself and for surrogates of it, in which the weights of this layer are dealt out anew.
+
+Responses are the values that a unit's rectifier reads. What it lets through is little in higher layers: where a unit
+answers to few of the pieces, a few pieces that two units share by chance make them look like copies, so that nothing
+could be told from that. A unit that lets nothing through is dead all the same.
 """
 
 from __future__ import annotations
@@ -153,11 +157,13 @@ def _responses(
         if id(other.module) not in built:
             # surrogates are one module whose weights change; the segment shares them
             built.clear()
-            built[id(other.module)] = segment(other, source, at, extent)
+            built[id(other.module)] = segment(other, source, at, extent, both=True)
         cut = built[id(other.module)].module
         with torch.no_grad():
             values = torch.cat([cut(kept[i : i + BATCH]) for i in range(0, len(kept), BATCH)])
-        field = values.numpy().reshape(steps, count, -1).transpose(2, 1, 0)
-        return spectrum(field - field.mean((1, 2), keepdims=True), group)
+        before, own = values.numpy().reshape(steps, count, 2, -1).transpose(2, 3, 1, 0)
+        dead = np.ptp(own, (1, 2)) == 0
+        field = np.where(dead[:, None, None], 0, before - before.mean((1, 2), keepdims=True))
+        return spectrum(field, group)
 
     return read

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from micrographia.errors import BadValue
 from micrographia.model.cone import cone
 from micrographia.model.graph import Layer, LayerGraph
+from micrographia.model.ops import kind
 
 Pair = tuple[float, float]
 
@@ -94,7 +95,10 @@ def maps_between(graph: LayerGraph, layer: str, src: str | None = None) -> fx.Gr
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """The way from a part of a layer's map to one cell of a later layer; it returns "batch channel"."""
+    """The way from a part of a layer's map to one cell of a later layer; it returns "batch channel".
+
+    Made with both values, it returns those that the last rectifiers read, and after them the cell's own.
+    """
 
     module: fx.GraphModule
     rows: slice
@@ -105,13 +109,33 @@ class Segment:
             return self.module(maps[:, :, self.rows, self.columns])
 
 
-def segment(graph: LayerGraph, src: str, at: Stage, extent: tuple[int, int]) -> Segment:
+def segment(graph: LayerGraph, src: str, at: Stage, extent: tuple[int, int], both: bool = False) -> Segment:
     """The segment from the map of `src`, of this extent in cells, to the cell of a stage. Raises as `between` does.
+
+    With `both` it gives every unit's value before its rectifier too, if there is one; of joined branches, in each.
 
     >>> segment(graph, "input", stage(graph, "conv2d0"), (8, 8))(torch.rand(5, 3, 8, 8)).shape  # doctest: +SKIP
     torch.Size([5, 64])
     """
     cut = maps_between(graph, at.layer, src)
+    if both:
+        output = next(node for node in cut.graph.nodes if node.op == "output")
+        own = output.args[0]
+        before = _unrectified(own, dict(cut.named_modules(remove_duplicate=False)))
+        with cut.graph.inserting_before(output):
+            output.args = (cut.graph.call_function(torch.cat, ([before, own], 1)),)
+        cut.recompile()
     part = cone(cut, extent, graph.layer(src).channels, at.cell)
     box = part.box
     return Segment(part.module, slice(box.top, box.bottom + 1), slice(box.left, box.right + 1))
+
+
+def _unrectified(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
+    """The value that a rectifier reads; of joined branches a new join of those that theirs read."""
+    word = kind(node, modules)
+    if word in ("relu", "dropout", "identity"):
+        return _unrectified(node.all_input_nodes[0], modules)
+    if word != "concat":
+        return node
+    with node.graph.inserting_after(node):
+        return node.graph.node_copy(node, lambda branch: _unrectified(branch, modules))

@@ -255,6 +255,50 @@ def transposed(
     return Finding("correlation of the transposed motifs", effect, "each template turned by itself", p, p, len(one))
 
 
+def copies(
+    kernels: Kernels, elements: Elements, group: str = "rotation", trials: int = 999, seed: int = 0
+) -> tuple[Float[np.ndarray, " in"], Finding]:
+    """How well a family's kernels from each input are copies of each other under the group; 1 where they are exact.
+
+    The correlation over space (each kernel without its mean) of every pair of units, one of them turned (mirrored) by
+    the difference of their elements, averaged over the pairs for each input. The finding has the mean over inputs,
+    against the units' elements dealt out anew. Raises BadValue for fewer than 3 units (mirrored: 2), one element for
+    each.
+
+    >>> turned = np.stack([np.rot90(np.diag([1.0, 2.0, 5.0]), k) for k in range(4)])[:, None]
+    >>> copies(turned, [0, 90, 180, 270])[0].round(3)
+    array([1.])
+    """
+    least = 2 if group == "reflection" else 3
+    if group not in PERIODS or len(elements) != len(kernels) or len(kernels) < least:
+        raise BadValue(
+            f"{len(kernels)} units with {len(elements)} elements under '{group}' cannot be held against each other. "
+            f"Give {least} units or more, one element for each, and one of {', '.join(PERIODS)}."
+        )
+    field = _field(kernels - kernels.mean((2, 3), keepdims=True), group)
+    size = np.sqrt(np.square(np.abs(field)).sum((2, 3), keepdims=True))
+    unit = np.divide(field, size, out=np.zeros_like(field), where=size > 0)
+    own = np.asarray(elements, float)
+    found = _mean_pair(unit, own, group)
+    rng = np.random.default_rng(seed)
+    families = (True, False)
+    dealt = _dealt(own, np.zeros(kernels.shape[1]), families, group, trials, int(rng.integers(2**31)))
+    null = np.array([_mean_pair(unit, each, group).mean() for each, _ in dealt])
+    effect = float(found.mean())
+    p = permutation_p(effect, null)
+    return found, Finding("correlation of copies", effect, "elements dealt out anew", p, p, len(kernels))
+
+
+def _mean_pair(
+    unit: Complex[np.ndarray, "out in feature harmonic"], elements: Float[np.ndarray, " out"], group: str
+) -> Float[np.ndarray, " in"]:
+    """The mean product of all pairs of units, from the length of their sum: all products are its square."""
+    aligned = turned_back(unit, np.broadcast_to(elements[:, None], unit.shape[:2]), group)
+    count = len(unit)
+    own = np.square(np.abs(unit)).sum((0, 2, 3))
+    return (np.square(np.abs(aligned.sum(0))).sum((1, 2)) - own) / (count * (count - 1))
+
+
 def _best_turn(
     one: Complex[np.ndarray, "template feature harmonic"], other: Complex[np.ndarray, "template feature harmonic"]
 ) -> float:

@@ -18,7 +18,8 @@ fixed bound is right for two networks. So all is conditional on the architecture
   reads pixels has no channels to deal out, three colours apart; there, noise of each unit's own spectrum and colours,
   without any direction, takes its place, for mere smoothness makes kernels agree;
 - a first batch of surrogates, used for nothing else, says from which agreement on a unit joins (as like a family
-  as the most similar one of all random units in 95 of 100) and in which measure agreements are added up.
+  as the two most similar units of a whole random layer are, so that it is harder among many) and in which measure
+  agreements are added up.
 
 A family's corrected p is the share of surrogates whose best family is at least as good, the larger one of both kinds:
 the chance to report anything at all where there is nothing. Its own p is the larger one of two that look at this family
@@ -84,13 +85,15 @@ class Family:
 def measure(surrogates: Sequence[Alignment]) -> Scale:
     """The measure of noise: how much each unit of the surrogates agrees with the unit that is most like it.
 
-    Raises BadValue without units that could be compared.
+    A unit joins from the largest such agreement of a surrogate on, the median one of all surrogates. Raises BadValue
+    without units that could be compared.
     """
-    nearest = np.concatenate([_nearest(each) for each in surrogates]) if surrogates else np.empty(0)
-    if len(nearest) < 2:
+    each = [near for near in map(_nearest, surrogates) if len(near)]
+    if not each:
         raise BadValue("Fewer than 2 units change under this group. Choose another group or a layer of more units.")
-    deviation = max(float(nearest.std()), 0.01)
-    return Scale(max(LEAST, float(np.quantile(nearest, 0.95))), float(nearest.mean()), deviation)
+    nearest = np.concatenate(each)
+    largest = float(np.median([near.max() for near in each]))
+    return Scale(max(LEAST, largest), float(nearest.mean()), max(float(nearest.std()), 0.01))
 
 
 def _nearest(alignment: Alignment) -> Float[np.ndarray, " unit"]:
