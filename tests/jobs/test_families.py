@@ -87,7 +87,7 @@ def test_circuits_between_the_families_of_two_layers(two: tuple[Planted, LayerFa
 def test_what_families_answer_to_follows_their_elements(two: tuple[Planted, LayerFamilies], tmp_path: Path) -> None:
     planted = first_layer("rotation", sizes=(8,), noise=0.2, others=9, seed=2)
     found = layer_families(planted.graph, planted.layer, kinds=("weights",), trials=19)
-    told = family_answers(planted.graph, found)
+    told = family_answers(planted.graph, found, copies=2)
     (best, *_) = told.of(found.families[0].label)
     assert best.off < 8
     assert best.finding.corrected <= 0.05
@@ -176,13 +176,22 @@ def test_bad_input_is_told_in_one_sentence() -> None:
         (("conv2d0", "--group", "turns"), "There is no group 'turns'"),
         (("conv2d9",), "conv2d9"),
         (("conv2d0", "--evidence", "guesses"), "There is no evidence 'guesses'"),
+        (("conv2d0", "--score", "{empty}"), "empty.json holds no labels. Write JSON"),
+        (("conv2d0", "--inputs", "conv2d2"), "conv2d0 does not depend on conv2d2"),
+        (("conv2d2", "--inputs", "conv2d0", "--group", "scale"), "Circuits cannot be followed under scale"),
+        (("conv2d0", "--group", "reflection", "--answers"), "Stimuli have no values that follow reflection"),
+        (("conv2d0", "--store", "{folder}"), "holds no store"),
     ],
 )
-def test_the_command_line_refuses_with_code_2(
-    arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+def test_the_command_line_refuses_with_code_2_before_it_searches(
+    arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["families", "mini-inception", *arguments]) == 2
-    assert text in capsys.readouterr().err
+    (tmp_path / "empty.json").write_text("{}\n")
+    given = [each.format(empty=tmp_path / "empty.json", folder=tmp_path) for each in arguments]
+    assert run(["families", "mini-inception", *given]) == 2
+    told = capsys.readouterr().err
+    assert text in told
+    assert "surrogate" not in told
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ from torch import nn
 
 from micrographia.cli import run
 from micrographia.errors import BadValue
+from micrographia.jobs.branches import read_labels
 from micrographia.jobs.labels import labels
 from micrographia.jobs.tuning import sheet, tuning, write_tuning
 from micrographia.model.card import Card
@@ -125,8 +126,13 @@ def test_the_labels_command_takes_a_person_s_word(tmp_path: Path, capsys: pytest
     assert plain["labels"][0]["measured"] != "horizontal Gabor"
     assert [each["by"] for each in plain["labels"]].count("person") == 2
     assert plain["counts"]["gradient"] == 1
-    assert run([*words, "--given", str(path)]) == 0
+    assert run([*words, "--given", str(path), "--out", str(tmp_path / "out")]) == 0
     assert "horizontal Gabor" in capsys.readouterr().out
+    called = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert called["horizontal Gabor"] == [0]
+    assert sorted(unit for units in called.values() for unit in units) == list(range(48))
+    assert read_labels(str(tmp_path / "out" / "labels.json"), "conv2d0", 48)[5] == "gradient"
+    assert np.asarray(Image.open(tmp_path / "out" / "labels.png")).std() > 5
 
 
 @pytest.mark.parametrize(

@@ -37,27 +37,42 @@ def families(
     json: Json = False,
 ) -> None:
     """Find families of units that are one feature under a group, with their nulls; none in noise."""
+    from micrographia.jobs import equivariance, family_answers
     from micrographia.jobs.choose import open_network
-    from micrographia.jobs.equivariance import circuits, write_circuits
-    from micrographia.jobs.families import KINDS, layer_families, scored, write_families
-    from micrographia.jobs.family_answers import branch_findings, family_answers, write_answers
+    from micrographia.jobs.families import KINDS, layer_families, scored, taxonomy, write_families
+    from micrographia.publish.store import open_store
 
     graph = open_network(model, weights)
+    # what is wrong with the options is said before the search
+    if inputs:
+        equivariance.checked(graph, inputs, layer, group)
+    if answers:
+        family_answers.checked(group)
+    if score:
+        taxonomy(score, graph.layer(layer).name, graph.layer(layer).channels)
+    if store is not None:
+        open_store(store)
     kinds = KINDS if evidence == "both" else (evidence,)
     with console.bars(json) as stages:
         found = layer_families(graph, layer, group, kinds, images, trials, seed=seed, stages=stages)
         between: Sequence[Between] = ()
         if inputs:
             sources = layer_families(graph, inputs, group, kinds, images, trials, seed=seed, stages=stages)
-            between = circuits(graph, sources, found, seed=seed)
+            between = equivariance.circuits(graph, sources, found, seed=seed)
         if score:
             found = scored(found, score, seed)
-        told = family_answers(graph, found, seed, stages) if answers and found.families else None
-    homes = branch_findings(graph, found.layer, {each.label: each.family.members for each in found.families})
+        told = (
+            family_answers.family_answers(graph, found, seed=seed, stages=stages)
+            if answers and found.families
+            else None
+        )
+    homes = family_answers.branch_findings(
+        graph, found.layer, {each.label: each.family.members for each in found.families}
+    )
     figures = []
     if out is not None:
-        figures = [*write_families(graph, found, out, store), *write_circuits(between, out)]
-        figures += [] if told is None else write_answers(told, out)
+        figures = [*write_families(graph, found, out, store), *equivariance.write_circuits(between, out)]
+        figures += [] if told is None else family_answers.write_answers(told, out)
     for line in found.notes:
         console.note(line)
     if json:

@@ -13,6 +13,7 @@ import numpy as np
 from micrographia.errors import BadValue
 from micrographia.jobs.families import LayerFamilies
 from micrographia.model.graph import LayerGraph
+from micrographia.model.redraw import convolutions_between
 from micrographia.publish import atomic
 from micrographia.publish.families import circuit_figure
 from micrographia.publish.plot import encoded
@@ -42,6 +43,13 @@ class Between:
         extra: dict[str, Any] = {"map_correlation": list(self.opposition)} if self.opposition else {}
         extra |= {} if self.copies is None else {"copies": self.copies.to_json()}
         return {"from": self.source, "to": self.target} | own | extra
+
+
+def checked(graph: LayerGraph, source: str, target: str, group: str) -> None:
+    """Raise what `circuits` would raise for these layers and this group, before anything is searched."""
+    if group not in PERIODS:
+        raise BadValue(f"Circuits cannot be followed under {group}. Take one of {', '.join(PERIODS)}.")
+    convolutions_between(graph, graph.layer(source).name, graph.layer(target).name)
 
 
 def circuits(

@@ -206,6 +206,19 @@ def _together(found: list[tuple[str, Family]], own: dict[str, Alignment], group:
     )
 
 
+def taxonomy(path: str, layer: str, channels: int, whole: bool = True) -> list[str]:
+    """The labels of a file, as `read_labels` gives them; raises BadValue for a file without any, and as that does.
+
+    >>> taxonomy("published", "mixed3b", 480)[379]
+    'Curves'
+    """
+    if Path(path).is_file() and Path(path).read_bytes().strip() in (b"", b"{}", b"[]"):
+        raise BadValue(
+            f'{path} holds no labels. Write JSON like {{"curves": [3, 5]}}, or CSV with lines like 3,curves.'
+        )
+    return read_labels(path, layer, channels, whole)
+
+
 def scored(found: LayerFamilies, labels: str, seed: int = 0) -> LayerFamilies:
     """The same with a score against a taxonomy: a file of labels (see `read_labels`) or 'published'.
 
@@ -214,7 +227,7 @@ def scored(found: LayerFamilies, labels: str, seed: int = 0) -> LayerFamilies:
     >>> scored(found, "published").score.rand  # doctest: +SKIP
     0.31
     """
-    given = read_labels(labels, found.layer, found.channels)
+    given = taxonomy(labels, found.layer, found.channels)
     result = score([each.family.members for each in found.families], given, seed=seed)
     named = []
     for each in found.families:

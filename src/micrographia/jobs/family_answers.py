@@ -72,18 +72,25 @@ class Answers:
         return sorted(own, key=lambda each: -each.share * each.finding.effect)
 
 
-def family_answers(graph: LayerGraph, found: LayerFamilies, seed: int = 0, stages: Stages = silent) -> Answers:
+def checked(group: str) -> None:
+    """Raise BadValue for a group that no stimuli follow, before anything is searched."""
+    if group not in AXES:
+        raise BadValue(
+            f"Stimuli have no values that follow {group}. Ask for answers of families under {' or '.join(AXES)}."
+        )
+
+
+def family_answers(
+    graph: LayerGraph, found: LayerFamilies, copies: int = 0, seed: int = 0, stages: Stages = silent
+) -> Answers:
     """Show a layer's units the stimuli of `tuning`, and ask whether preferred values follow the families' elements.
 
-    Angles are asked of families under rotation, hues of those under hue. Raises BadValue for other groups.
+    Angles are asked of families under rotation, hues of those under hue; `copies` are those of `labels`. Raises BadValue for other groups.
 
     >>> family_answers(graph, found).of("rotation 1")[0].stimuli  # doctest: +SKIP
     'curves'
     """
-    if found.group not in AXES:
-        raise BadValue(
-            f"Stimuli have no values that follow {found.group}. Ask for answers of families under {' or '.join(AXES)}."
-        )
+    checked(found.group)
     measured = tuning(graph, found.layer, trials=19, seed=seed, stages=stages)
     answers = []
     for each in found.families:
@@ -102,7 +109,9 @@ def family_answers(graph: LayerGraph, found: LayerFamilies, seed: int = 0, stage
             share = float(measured.share(name)[units].mean())
             answers.append(Answer(each.label, name, tuple(units), share, off, finding))
     tested = corrected([each.finding for each in answers]) if answers else ()
-    called = {each.unit: each.label for each in labels(graph, found.layer, seed=seed, stages=stages).labels}
+    called = {
+        each.unit: each.label for each in labels(graph, found.layer, copies=copies, seed=seed, stages=stages).labels
+    }
     return Answers(
         tuple(replace(each, finding=finding) for each, finding in zip(answers, tested, strict=True)),
         {each.label: _counts(each.family, called) for each in found.families},

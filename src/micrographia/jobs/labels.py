@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,20 @@ from micrographia.images.bundled import open_images
 from micrographia.images.source import batches
 from micrographia.images.stimuli.catalogue import catalogue
 from micrographia.images.stimuli.frame import count
-from micrographia.jobs.branches import read_labels
+from micrographia.jobs.families import taxonomy
+from micrographia.jobs.looks import known_looks
+from micrographia.jobs.looks import pictures as known_pictures
 from micrographia.model.alike import redrawn_alike
 from micrographia.model.card import normalise
 from micrographia.model.graph import LayerGraph
 from micrographia.model.probe import maps_of, probe
 from micrographia.model.twin import floating_type
-from micrographia.study.labels import Label, scores
+from micrographia.publish import atomic
+from micrographia.publish.branches import Group
+from micrographia.publish.branches import branches as draw_groups
+from micrographia.publish.plot import encoded
+from micrographia.publish.store import open_store
+from micrographia.study.labels import NONE, Label, scores
 from micrographia.study.labels import labels as named
 from micrographia.study.tuning import measured
 
@@ -45,6 +54,13 @@ class Labels:
     def counts(self) -> dict[str, int]:
         """How many units have each label, most first."""
         return dict(Counter(each.label for each in self.labels if each.unit not in self.dead).most_common())
+
+    def called(self) -> dict[str, list[int]]:
+        """The units of each label, that of most units first; dead ones apart, and those without a label last."""
+        dead, found = set(self.dead), {name: list[int]() for name in self.counts()}
+        for each in self.labels:
+            found.setdefault("dead" if each.unit in dead else each.label, []).append(each.unit)
+        return dict(sorted(found.items(), key=lambda item: (item[0] == "dead", item[0] == NONE, -len(item[1]))))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `labels --json` prints them."""
@@ -74,7 +90,7 @@ def labels(
         raise BadValue(f"The null cannot have {copies} copies. Ask for 1 or more, or 0 for as many as are needed.")
     layer = graph.layer(name)
     own = probe(graph, layer.name)
-    theirs = dict(enumerate(read_labels(given, layer.name, layer.channels, whole=False))) if given else {}
+    theirs = dict(enumerate(taxonomy(given, layer.name, layer.channels, whole=False))) if given else {}
     copies = copies or int(np.clip(np.ceil(ENOUGH / layer.channels), 3, MOST))
     families = catalogue(own.field, coloured=graph.card.channels == 3)
     advance = stages("stimuli", (1 + copies) * sum(count(family) for family in families.values()))
@@ -88,6 +104,28 @@ def labels(
     null = {each: np.concatenate([one[each] for one in drawn]) for each in found}
     result = named(found, null, answers.dead, theirs)
     return Labels(layer.name, result, copies, tuple(answers.dead), _notes(layer.name, copies, answers.dead))
+
+
+def write_labels(graph: LayerGraph, found: Labels, out: Path, store: Path | None = None) -> Path:
+    """Write `labels.png`, the units of each label as pictures, and `labels.json`; returns the figure's path.
+
+    The file has the form {label: [channels]} that `families --score` and `branches --labels` read. Units are drawn as
+    their optimised pictures where the `store` has them, as their weights on the picture otherwise, the highest score
+    first. Raises BadStore.
+    """
+    tiles = known_looks(graph, found.layer)[0].tiles
+    if store is not None:
+        tiles = known_pictures(open_store(store), graph, found.layer, tiles)
+    called = found.called()
+    groups = []
+    for name, units in called.items():
+        score = {each.unit: each.scores.get(name, each.score) for each in found.labels}
+        ordered = tuple(sorted(units, key=lambda unit: -score[unit]))
+        groups.append(Group(f"{name};", ordered, tuple(tiles[unit] for unit in ordered), len(units)))
+    drawing = encoded(draw_groups(groups, f"{graph.card.name} {found.layer}"))
+    files = {"labels.json": (json.dumps(called, indent=1) + "\n").encode(), "labels.png": drawing}
+    atomic.write(out, files)
+    return out / "labels.png"
 
 
 def _pictures(graph: LayerGraph) -> Float[Tensor, "picture channel height width"]:
