@@ -12,9 +12,12 @@ from torch.nn import functional as F
 from micrographia.optvis.ascend import ascend
 from micrographia.optvis.kernels.colours import coloured
 from micrographia.optvis.kernels.norm import local_response
+from micrographia.optvis.kernels.pooled import pooled
+from micrographia.optvis.kernels.scaled import scaled
 from micrographia.optvis.kernels.warped import warped
 from micrographia.optvis.parametrise import COLOUR_AXES, Fourier, frequencies, limited, recolour, squash
 from micrographia.optvis.quality import Quality
+from micrographia.optvis.relu import redirected_relu
 from micrographia.optvis.transform import Warp, warp
 
 AXES = tuple(each for row in COLOUR_AXES for each in row)
@@ -60,6 +63,52 @@ def test_the_norm_equals_torchs(size: int, beta: float, dtype: torch.dtype) -> N
     rounding = 1e-5 if dtype == torch.float32 else 8e-3
     torch.testing.assert_close(value.double(), slow, rtol=rounding, atol=rounding)
     torch.testing.assert_close(gradient.double(), expected, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "step", "sides"),
+    [(3, 2, (0, 1, 0, 1)), (3, 1, (1, 1, 1, 1)), (3, 1, (0, 1, 1, 0)), (2, 2, (0, 0, 0, 0)), (3, 3, (1, 0, 0, 1))],
+)
+@pytest.mark.parametrize("floor", [None, "plain", "redirected"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_pooling_equals_torchs(
+    kernel: int, step: int, sides: tuple[int, int, int, int], floor: str | None, dtype: torch.dtype
+) -> None:
+    x = random(3, 37, 11, 13).to(dtype)
+    if floor == "redirected":
+        x[1] = -x[1].abs() - 1  # a picture that the ReLU blocks entirely
+    extent = (11 + sum(sides[2:]) - kernel) // step + 1, (13 + sum(sides[:2]) - kernel) // step + 1
+
+    def slow(x: Tensor) -> Tensor:
+        found = F.max_pool2d(F.pad(x, sides, value=float("-inf")), kernel, step)
+        return found if floor is None else F.relu(found) if floor == "plain" else redirected_relu(found)
+
+    outer = random(3, 37, *extent, seed=1).to(dtype)
+    value, gradient = both(lambda x: pooled(x, kernel, step, sides, extent, floor), x, outer)
+    expected = both(slow, x.double(), outer)
+    assert torch.equal(value.double(), expected[0])
+    rounding = 1e-6 if dtype == torch.float32 else 8e-3
+    torch.testing.assert_close(gradient.double(), expected[1], rtol=rounding, atol=rounding)
+    assert floor != "redirected" or gradient[1].any()
+
+
+def test_pooling_lets_nan_through() -> None:
+    x = random(1, 5, 7, 7)
+    x[0, 2, 3, 3] = -torch.tensor(float("nan"))
+    for dtype in (torch.float32, torch.bfloat16):
+        found = pooled(x.to(dtype), 3, 2, (0, 0, 0, 0), (3, 3), "plain")
+        assert torch.equal(found.isnan().float(), F.max_pool2d(x, 3, 2).isnan().float())
+        assert found.isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_scale_of_each_channel_goes_forward_and_back(dtype: torch.dtype) -> None:
+    x, outer = random(2, 3, 7, 11), random(2, 3, 7, 11, seed=1).to(dtype)
+    a, b = torch.tensor([2.0, 3.0, 5.0]).view(3, 1, 1), torch.tensor([0.5, -1.0, 7.0]).view(3, 1, 1)
+    value, gradient = both(lambda x: scaled(x, True, (2.0, 3.0, 5.0), (0.5, -1.0, 7.0), dtype), x, outer)
+    expected, slope = both(lambda x: (x.flip(1) * a + b).to(dtype), x, outer)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(gradient, slope)
 
 
 def test_the_spectrums_gradient_is_right() -> None:

@@ -24,12 +24,13 @@ class Plan(nn.Module):
     def __init__(self, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 6, kernel, stride, padding)
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.norm = nn.LocalResponseNorm(3, 0.5, 0.75)
         self.point = nn.Conv2d(6, 5, 1)
         self.last = nn.Conv2d(5, 4, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, ceil_mode=True)
+        x = self.pool(F.relu(self.stem(x)))
         return F.relu(self.last(F.relu(self.point(self.norm(x)))))
 
 
@@ -50,10 +51,49 @@ def test_values_and_gradients_stay(plan: tuple[int, int, int], redirected: bool)
     own = redirect(module) if redirected else module
     quick = quicken(own)
     names = [type(each).__name__ for each in quick.modules()]
-    assert {"_Stem", "_Pointwise", "_Norm"} <= set(names)
+    assert {"Stem", "Pointwise", "Norm", "Pool"} <= set(names)
     slow = copy.deepcopy(own).double()
     for found, expected in zip(gradient(quick, images), gradient(slow, images.double()), strict=True):
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+class Branches(nn.Module):
+    """What an inception block has: convolutions of one cell that read one value, one of them without a ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = nn.Conv2d(5, 7, 1), nn.Conv2d(5, 3, 1, bias=False), nn.Conv2d(5, 4, 1)
+        self.pool = nn.MaxPool2d(3, 1, 1)
+        self.reduced = nn.Conv2d(5, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        after = F.max_pool2d(F.relu(self.three(x)), 2, 2, ceil_mode=True)
+        parts = [F.relu(self.one(x)), self.two(x), F.relu(self.reduced(self.pool(x)))]
+        return torch.cat([F.max_pool2d(each, 2, 2, ceil_mode=True) for each in parts] + [after], 1)
+
+
+@pytest.mark.parametrize("redirected", [False, True], ids=["plain", "redirected"])
+def test_convolutions_that_read_one_value_are_done_together(redirected: bool) -> None:
+    torch.manual_seed(0)
+    module = converted(fx.symbolic_trace(Branches().eval()), torch.float32, None)
+    images = torch.randn(3, 5, 9, 7)
+    images[1] = 0  # and one picture that hardly wakes anything
+    own = redirect(module) if redirected else module
+    quick = quicken(own)
+    groups = [len(each.floors) for each in quick.modules() if type(each).__name__ == "Pointwise"]
+    assert sorted(groups) == [1, 3]
+    slow = copy.deepcopy(own).double()
+    for found, expected in zip(gradient(quick, images), gradient(slow, images.double()), strict=True):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("plan", [(2, 2, 0), (3, 2, 1), (3, 2, 0), (3, 3, 1), (2, 1, 1)])
+def test_poolings_have_as_many_windows_as_torchs(plan: tuple[int, int, int], ceil: bool) -> None:
+    for size in range(3, 12):
+        module = fx.symbolic_trace(nn.Sequential(nn.MaxPool2d(*plan, ceil_mode=ceil)))
+        images = torch.randn(1, 2, size, 13)
+        assert torch.equal(quicken(module)(images), module(images))
 
 
 def test_the_stem_in_bfloat16_is_as_near_as_bfloat16_is() -> None:

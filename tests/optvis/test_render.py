@@ -14,6 +14,7 @@ from micrographia.errors import BadAddress, BadValue
 from micrographia.model.card import Card, normalise
 from micrographia.model.graph import LayerGraph
 from micrographia.model.trace import trace
+from micrographia.optvis.batches import on_threads
 from micrographia.optvis.network import network, place
 from micrographia.optvis.parametrise import Fourier
 from micrographia.optvis.quality import Quality
@@ -88,6 +89,19 @@ def test_a_picture_does_not_depend_on_batch_order_or_company(
         (alone,) = render(small, [made.unit], **options)
         assert np.array_equal(made.image, alone.image)
         assert made.numbers == alone.numbers
+
+
+@pytest.mark.parametrize("address", ["conv2d0:0-36", "conv2d2:0-16"])
+def test_a_picture_does_not_depend_on_the_number_of_threads(small: LayerGraph, address: str) -> None:
+    units = small.units(address.split(":")[0])[: int(address.split("-")[1])]
+    made = []
+    for threads in (1, 2, 3):
+        with on_threads(threads):
+            made.append([*render(small, units, quality=QUICK), *render(small, units[-1:], quality=QUICK)])
+    for others in made[1:]:
+        for one, other in zip(made[0], others, strict=True):
+            assert np.array_equal(one.image, other.image)
+            assert one.reached == other.reached
 
 
 def test_logits_do_not_depend_on_their_company(small: LayerGraph) -> None:

@@ -85,7 +85,8 @@ def family_answers(
 ) -> Answers:
     """Show a layer's units the stimuli of `tuning`, and ask whether preferred values follow the families' elements.
 
-    Angles are asked of families under rotation, hues of those under hue; `copies` are those of `labels`. Raises BadValue for other groups.
+    Angles are asked of families under rotation, hues of those under hue; `copies` are those of `labels`. Raises
+    BadValue for other groups.
 
     >>> family_answers(graph, found).of("rotation 1")[0].stimuli  # doctest: +SKIP
     'curves'

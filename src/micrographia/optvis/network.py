@@ -16,6 +16,8 @@ from micrographia.model.fold import fold
 from micrographia.model.graph import LayerGraph
 from micrographia.model.ops import kind
 from micrographia.model.receptive import Box
+from micrographia.optvis.kernels.scaled import scaled
+from micrographia.optvis.kernels.threads import compiled
 from micrographia.optvis.quicken import quicken
 from micrographia.optvis.relu import redirect
 from micrographia.unit import Unit
@@ -95,13 +97,18 @@ class Network:
         return (self.start if start else self.run)(images)
 
 
-def seen_by(pictures: Tensor, card: Card) -> Tensor:
-    """`normalise`, as one product and sum."""
-    if card.order == "BGR":
-        pictures = pictures.flip(1)
+def seen_by(pictures: Tensor, card: Card, dtype: torch.dtype | None = None) -> Tensor:
+    """`normalise`, as one product and sum, in a type (None: the pictures' own)."""
     std = torch.tensor(card.std, dtype=torch.float64)
     scale, offset = card.scale / std, -torch.tensor(card.mean, dtype=torch.float64) / std
-    return torch.addcmul(offset.to(pictures)[:, None, None], pictures, scale.to(pictures)[:, None, None])
+    turned, dtype = card.order == "BGR", dtype or pictures.dtype
+    halves = (torch.float32, torch.bfloat16)
+    if compiled(pictures) and pictures.dtype == torch.float32 and pictures.shape[1] == 3 and dtype in halves:
+        a, b, c = scale.expand(3).tolist()
+        d, e, f = offset.expand(3).tolist()
+        return scaled(pictures, turned, (a, b, c), (d, e, f), dtype)
+    pictures = pictures.flip(1) if turned else pictures
+    return torch.addcmul(offset.to(pictures)[:, None, None], pictures, scale.to(pictures)[:, None, None]).to(dtype)
 
 
 def network(graph: LayerGraph, where: Place, dtype: torch.dtype, device: torch.device) -> Network:

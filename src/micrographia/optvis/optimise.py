@@ -221,7 +221,7 @@ def _value(
     card: Card,
     dtype: torch.dtype,
 ) -> Float[Tensor, " batch"]:
-    seen = seen_by(shown, card).to(dtype).contiguous(memory_format=torch.channels_last)
+    seen = seen_by(shown, card, dtype).contiguous(memory_format=torch.channels_last)
     values = {name: each.to(pictures.dtype) for name, each in run(seen).items()}
     if shown.requires_grad:
         for name, each in values.items():

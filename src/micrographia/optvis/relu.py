@@ -28,26 +28,32 @@ class _Redirected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        # the value after the ReLU tells as well as the one before it where it was shut or saturated
         (y,) = ctx.saved_tensors
-        if ctx.limit is None:
-            plain = torch.ops.aten.threshold_backward(gradient, y, 0)
-        else:
-            plain = torch.ops.aten.hardtanh_backward(gradient, y, 0, ctx.limit)
-        # nearly always the middle cell, or its row, shows that something comes through
-        middle = plain[(slice(None), slice(None), *(n // 2 for n in y.shape[2:]))]
-        if y.device.type == "cpu" and middle.any(1).all():
-            return plain, None, None
-        if y.device.type == "cpu" and y.ndim == 4 and plain[:, :, y.shape[2] // 2].flatten(1).any(1).all():
-            return plain, None, None
-        silent = torch.linalg.vector_norm(plain, float("inf"), dim=tuple(range(1, y.ndim)), keepdim=True) == 0
-        if y.device.type == "cpu" and not silent.any():
-            return plain, None, None
-        # the objective is minimised: a positive gradient pushes the value down
-        away = (y <= 0) & (gradient > 0)
-        if ctx.limit is not None:
-            away |= (y >= ctx.limit) & (gradient < 0)
-        return torch.where(silent, gradient.masked_fill(away, 0), plain), None, None
+        return redirected_gradient(gradient, y, ctx.limit), None, None
+
+
+def redirected_gradient(gradient: Tensor, y: Tensor, limit: float | None = None) -> Tensor:
+    """The gradient before a redirected ReLU, of the one after it and its value there."""
+    # the value after the ReLU tells as well as the one before it where it was shut or saturated
+    if limit is None:
+        plain: Tensor = torch.ops.aten.threshold_backward(gradient, y, 0)
+    else:
+        plain = torch.ops.aten.hardtanh_backward(gradient, y, 0, limit)
+    # nearly always the middle cell, or its row, shows that something comes through
+    whole: tuple[Any, ...] = (slice(None), slice(None))
+    middle = plain[(*whole, *(n // 2 for n in y.shape[2:]))]
+    if y.device.type == "cpu" and middle.any(1).all():
+        return plain
+    if y.device.type == "cpu" and y.ndim == 4 and plain[:, :, y.shape[2] // 2].flatten(1).any(1).all():
+        return plain
+    silent = torch.linalg.vector_norm(plain, float("inf"), dim=tuple(range(1, y.ndim)), keepdim=True) == 0
+    if y.device.type == "cpu" and not silent.any():
+        return plain
+    # the objective is minimised: a positive gradient pushes the value down
+    away = (y <= 0) & (gradient > 0)
+    if limit is not None:
+        away |= (y >= limit) & (gradient < 0)
+    return torch.where(silent, gradient.masked_fill(away, 0), plain)
 
 
 def redirected_relu(

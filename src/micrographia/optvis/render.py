@@ -2,7 +2,7 @@
 
 The pictures of one layer climb together through a network that holds nothing but what their units see. Each draws its
 random numbers from its own seed, made of the seed that was given and the unit's address, so it is the same picture in
-any batch, in any order and in any number of worker processes.
+any batch, in any order and on any number of threads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
+from micrographia.optvis.batches import in_order, on_threads
 from micrographia.optvis.judge import answers, judged
 from micrographia.optvis.network import Network, Place, network, place, seen_by, with_type
 from micrographia.optvis.parametrise import Parametrisation, default_fourier, faint
@@ -32,6 +34,7 @@ from micrographia.unit import Unit
 # pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
 # are chosen by the size of the batch round differently
 LANES = {"cpu": ((40, 32), (72, 16), (1 << 30, 8)), "accelerator": ((128, 64), (1 << 30, 32))}
+SHARED_FROM = 40  # px; Fourier transforms of smaller pictures round differently on several threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,19 +129,52 @@ def _render(
         groups.setdefault((each.layer, each.cell, each.size), []).append(index)
     finished: dict[int, Rendered] = {}
     given = 0
-    for indices in groups.values():
-        climber, judge = _networks(job, places[indices[0]])
-        lanes, flat = _lanes(climber, job, batch), _on_grey(job, climber, judge)
-        for start in range(0, len(indices), lanes):
-            members = indices[start : start + lanes]
+    threads = torch.get_num_threads() if job.device.type == "cpu" else 1
+    for members, made in in_order(_batches(job, list(groups.values()), units, places, batch), threads):
+        finished.update(zip(members, made, strict=True))
+        while given in finished:
+            yield finished.pop(given)
+            given += 1
+        if progress is not None:
+            progress(given + len(finished), len(units))
+
+
+def _batches(
+    job: _Job, groups: list[list[int]], units: list[Unit], places: list[Place], batch: int | None
+) -> Iterator[Callable[[Callable[[], None]], tuple[list[int], list[Rendered]]]]:
+    """One task for each batch: the numbers of its units, and their pictures."""
+    for indices in groups:
+        group = _group(job, places[indices[0]], batch)
+        for start in range(0, len(indices), group.lanes):
+            members = indices[start : start + group.lanes]
             here, there = [units[i] for i in members], [places[i] for i in members]
-            made = _batch(job, climber, judge, flat, lanes, here, there)
-            finished.update(zip(members, made, strict=True))
-            while given in finished:
-                yield finished.pop(given)
-                given += 1
-            if progress is not None:
-                progress(given + len(finished), len(units))
+            yield partial(_task, members, partial(_batch, job, group, here, there))
+
+
+def _task(
+    members: list[int], make: Callable[[Callable[[], None]], list[Rendered]], check: Callable[[], None]
+) -> tuple[list[int], list[Rendered]]:
+    return members, make(check)
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """What the units of one path and cell share: networks to climb in and to judge by, the layer's values on grey.
+
+    `lanes` pictures climb together; `shared` says that the operations of a step may be shared out among threads.
+    """
+
+    climber: Network
+    judge: Network
+    on_grey: Float[Tensor, " unit"]
+    lanes: int
+    shared: bool
+
+
+def _group(job: _Job, where: Place, batch: int | None) -> _Group:
+    climber, judge = _networks(job, where)
+    lanes = _lanes(climber, job, batch)
+    return _Group(climber, judge, _on_grey(job, climber, judge), lanes, _is_shared(climber, job, lanes))
 
 
 def _networks(job: _Job, where: Place) -> tuple[Network, Network]:
@@ -170,7 +206,7 @@ def _trial(net: Network, job: _Job, count: int) -> Tensor:
 
 def _gradient(net: Network, job: _Job, images: Tensor) -> Tensor:
     leaf = images.clone().requires_grad_(True)
-    values = net(seen_by(leaf, job.graph.card), start=True)
+    values = net(seen_by(leaf, job.graph.card, net.dtype), start=True)
     _check_reached(values, net.layer)
     return torch.autograd.grad(values.float().square().sum(), leaf)[0]
 
@@ -194,6 +230,18 @@ def _lanes(net: Network, job: _Job, batch: int | None) -> int:
     return lanes
 
 
+def _is_shared(net: Network, job: _Job, lanes: int) -> bool:
+    """Whether the gradient is the same, bit for bit, on one thread and on as many as there are."""
+    if job.device.type != "cpu" or torch.get_num_threads() == 1:
+        return True
+    if max(_window(net)) < SHARED_FROM:
+        return False
+    images = _trial(net, job, lanes)
+    with on_threads(1):
+        alone = _gradient(net, job, images)
+    return torch.equal(alone, _gradient(net, job, images))
+
+
 def _on_grey(job: _Job, climber: Network, judge: Network) -> Float[Tensor, " unit"]:
     """The layer's values on plain grey: at the cell, or the greatest of each map."""
     plain = climber.dtype if climber.dtype == torch.float64 else torch.float32
@@ -205,13 +253,23 @@ def _on_grey(job: _Job, climber: Network, judge: Network) -> Float[Tensor, " uni
 
 def _batch(
     job: _Job,
-    climber: Network,
-    judge: Network,
-    on_grey: Float[Tensor, " unit"],
-    lanes: int,
+    group: _Group,
     units: list[Unit],
     places: list[Place],
+    check: Callable[[], None],
 ) -> list[Rendered]:
+    with on_threads(torch.get_num_threads() if group.shared else 1):
+        return _climbed(job, group, units, places, check)
+
+
+def _climbed(
+    job: _Job,
+    group: _Group,
+    units: list[Unit],
+    places: list[Place],
+    check: Callable[[], None],
+) -> list[Rendered]:
+    climber, judge, lanes = group.climber, group.judge, group.lanes
     card, quality = job.graph.card, job.quality
     window = _window(climber)
     transform = job.transform or default_warp(window)
@@ -229,8 +287,9 @@ def _batch(
     drawn = torch.stack(maps, 1).to(job.device, plain)
 
     def value(numbers: Tensor, step: int) -> Tensor:
+        check()
         seen = transform(make(numbers, canvas), drawn[step], window)
-        values = climber(seen_by(seen, card), start=step < REDIRECTED_STEPS)
+        values = climber(seen_by(seen, card, climber.dtype), start=step < REDIRECTED_STEPS)
         _check_reached(values, climber.layer)
         return _chosen(values.to(plain), channels)
 
@@ -240,7 +299,7 @@ def _batch(
         pictures = make(climb.numbers, canvas)
         pictures = middle(pictures, window)
         reached = judged(judge, pictures, channels, card)
-        flat = on_grey[channels]
+        flat = group.on_grey[channels]
     dead = ~climb.moved | ((reached <= 0) if judge.rectified else (reached <= flat))
     settings = _settings(job, climber, make, transform, canvas)
     results = []
