@@ -4,17 +4,20 @@ Run from the repository's root: `PYTHONPATH=src:. python bench/families.py plant
 are those of seeds from --first on. Every run searches one kind of evidence; with 19 surrogates, the fewest that can
 reach 5 %, a family has to be better than the best of all of them. --groups and --layers (like
 `inceptionv1-bvlc:mixed3a:shuffled`) choose what `nothing` runs. --weights names InceptionV1's weights; without them its
-shuffled layers are left out.
+shuffled layers are left out. `draw TABLE FIGURE` draws what `planted` printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from tests.planted_families import Planted, first_layer, recovered, second_layer
 
 from micrographia.jobs.evidence import own_weights
@@ -22,6 +25,7 @@ from micrographia.jobs.families import KINDS, layer_families
 from micrographia.model.graph import LayerGraph
 from micrographia.model.redraw import redrawn
 from micrographia.model.trace import trace
+from micrographia.publish.plot import LINE, SERIES, encoded, figure
 from micrographia.study.alignment import GROUPS
 from micrographia.zoo.registry import load
 
@@ -55,6 +59,29 @@ def planted(seeds: range, noises: list[float], settings: list[str], trials: int)
                 spent = (time.process_time() - start) / len(rows)
                 numbers = f"{recall:.2f} | {precision:.2f} | {off:.2f} | {spent:.1f}"
                 print(f"| {setting} | {kind} | {noise:g} | {len(rows)} | {numbers} |", flush=True)
+
+
+def draw(table: Path, out: Path) -> None:
+    """Recall and precision over noise, a panel for each kind of evidence; `table` has lines that `planted` printed."""
+    lines = [line.strip("| \n").split(" | ") for line in table.read_text().splitlines()]
+    rows = [(a, b, float(noise), float(recall), float(precision)) for a, b, noise, _, recall, precision, *_ in
+            (line for line in lines if len(line) == 8 and line[0] != "setting")]  # fmt: skip
+    fig, axes = figure(2, 2, (9.0, 5.4), sharex=True, sharey=True)
+    for column, kind in enumerate(KINDS):
+        for setting, colour in zip(dict.fromkeys(row[0] for row in rows), SERIES, strict=False):
+            points = sorted(row[2:] for row in rows if row[:2] == (setting, kind))
+            for row, place in enumerate((1, 2)):
+                axes[row, column].plot([p[0] for p in points], [p[place] for p in points], "o-", color=colour,
+                                       markersize=3, label=setting)  # fmt: skip
+        axes[0, column].set_title(f"by {kind}")
+        axes[1, column].set_xlabel("noise, of the kernel's length")
+    for row, name in enumerate(("recall", "precision")):
+        axes[row, 0].set_ylabel(name)
+        for box in axes[row]:
+            box.axhline(0.95, color=LINE, zorder=0)
+            box.set_ylim(0, 1.03)
+    axes[1, 0].legend(loc="lower left")
+    Image.open(io.BytesIO(encoded(fig))).convert("RGB").save(out, quality=86)
 
 
 def _mean(values: tuple[float, ...]) -> float:
@@ -107,7 +134,8 @@ def _network(model: str, layer: str, how: str, weights: str | None, seed: int) -
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("planted", "nothing"))
+    parser.add_argument("what", choices=("planted", "nothing", "draw"))
+    parser.add_argument("files", nargs="*", type=Path, help="of draw: the table and the figure")
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0, 1.5])
@@ -118,7 +146,9 @@ if __name__ == "__main__":
     parser.add_argument("--weights")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.what == "planted":
+    if options.what == "draw":
+        draw(*options.files)
+    elif options.what == "planted":
         seeds = range(options.first, options.first + options.runs)
         planted(seeds, options.noise, options.settings, options.trials)
     else:

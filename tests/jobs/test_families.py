@@ -76,8 +76,12 @@ def test_circuits_between_the_families_of_two_layers(two: tuple[Planted, LayerFa
     below = layer_families(planted.graph, lower, kinds=("weights",), trials=19)
     between = circuits(planted.graph, below, found, trials=99)
     assert len(between) == len(found.families) * (1 + len(below.families))
-    kinds = [each.circuit.kind for each in between if not each.opposition]
+    kinds = [each.circuit.kind for each in between if each.mixtures is None]
     assert kinds.count(KINDS[2]) >= len(kinds) / 2
+    mixed = [each.mixtures for each in between if each.mixtures is not None]
+    assert len(mixed) == len(found.families)
+    assert all(-1 <= r <= 1 for each in mixed for r in each.opposition)
+    assert all(each.octaves is not None and each.octaves.corrected >= each.octaves.p for each in mixed)
     paths = write_circuits(between, tmp_path)
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
     written = json.loads((tmp_path / "circuits.json").read_text())

@@ -152,7 +152,7 @@ def _score(score: Score) -> None:
 
 
 def _circuits(between: Sequence[Between]) -> None:
-    head = ("from", "to", "kind", "share explained", "corrected p", "copies", "p of copies", "opposite maps", "numbers")
+    head = ("from", "to", "kind", "share explained", "corrected p", "numbers")
     rows = [
         (
             each.source,
@@ -160,11 +160,21 @@ def _circuits(between: Sequence[Between]) -> None:
             each.circuit.kind,
             f"{each.circuit.finding.effect:.2f}",
             f"{each.circuit.finding.corrected:.2g}",
-            "" if each.copies is None else f"{each.copies.effect:.2f}",
-            "" if each.copies is None else f"{each.copies.corrected:.2g}",
-            f"{min(each.opposition):.2f} to {max(each.opposition):.2f}" if each.opposition else "",
             "{} instead of {}".format(*each.circuit.numbers[::-1]),
         )
         for each in between
     ]
-    console.table(head, rows, right=("share explained", "corrected p", "copies", "p of copies"))
+    console.table(head, rows, right=("share explained", "corrected p"))
+    head = ("mixtures into", "opposite maps", "copies", "corrected p", "octaves apart", "corrected p")
+    rows = [
+        (
+            each.target,
+            f"{min(known.opposition):.2f} to {max(known.opposition):.2f}",
+            f"{known.copies.effect:.2f}",
+            f"{known.copies.corrected:.2g}",
+            *(("", "") if (far := known.octaves) is None else (f"{far.effect:.2f}", f"{far.corrected:.2g}")),
+        )
+        for each in between
+        if (known := each.mixtures) is not None
+    ]
+    console.table(head, rows, right=("copies", "octaves apart", "corrected p"))

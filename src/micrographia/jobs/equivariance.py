@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from micrographia.errors import BadValue
 from micrographia.jobs.families import LayerFamilies
+from micrographia.jobs.looks import known_looks
 from micrographia.model.graph import LayerGraph
 from micrographia.model.redraw import convolutions_between
 from micrographia.publish import atomic
@@ -19,29 +21,49 @@ from micrographia.publish.families import circuit_figure
 from micrographia.publish.plot import encoded
 from micrographia.study.equivariance import PERIODS, Circuit, circuit, copies
 from micrographia.study.nmf import one_sided
-from micrographia.study.null import Finding, benjamini_hochberg, corrected
+from micrographia.study.null import Finding, benjamini_hochberg, corrected, permutation_p
 from micrographia.study.weights import expanded
 
 FACTORS = 2
 
 
 @dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Two mixtures of inputs into a family: are they read on opposite sides, at turned places, of other frequencies?
+
+    `opposition` is the correlation of the two maps of each unit, in the order of the rows; `copies` that of one
+    mixture's maps of two units, turned back; `octaves` by how much finer one mixture's inputs are than the other's
+    (None where inputs have no kernels on the picture).
+    """
+
+    opposition: tuple[float, ...]
+    copies: Finding
+    octaves: Finding | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "map_correlation": list(self.opposition),
+            "copies": self.copies.to_json(),
+            "octaves": None if self.octaves is None else self.octaves.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Between:
-    """A circuit with the names of both sides and of the units in its rows and columns."""
+    """A circuit with the names of both sides and of the units in its rows and columns; what is known of mixtures."""
 
     source: str
     target: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     circuit: Circuit
-    copies: Finding | None = None
-    opposition: tuple[float, ...] = ()
+    mixtures: Mixtures | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `map_correlation` are the correlations of the two mixtures' maps of each unit."""
+        """Plain values."""
         own = self.circuit.to_json() | {"rows": list(self.rows), "columns": list(self.columns)}
-        extra: dict[str, Any] = {"map_correlation": list(self.opposition)} if self.opposition else {}
-        extra |= {} if self.copies is None else {"copies": self.copies.to_json()}
+        extra = {} if self.mixtures is None else self.mixtures.to_json()
         return {"from": self.source, "to": self.target} | own | extra
 
 
@@ -58,9 +80,8 @@ def circuits(
     """All circuits from the families of one layer to those of another under one group, p corrected over all of them.
 
     Besides families, each target is held against two mixtures of all units of the source, by one-sided factors of the
-    target's weights (as the high and low frequencies that high-low frequency detectors read). Of these, `copies` says
-    how well the units' maps, turned by their elements, are copies of each other. Raises BadValue for
-    families of different groups, for scale, and where the second layer does not depend on the first.
+    target's weights (as the high and low frequencies that high-low frequency detectors read); see `Mixtures`. Raises
+    BadValue for families of different groups, for scale, and where the second layer does not depend on the first.
 
     >>> circuits(graph, early, late)[0].circuit.kind  # doctest: +SKIP
     'equivariant -> equivariant'
@@ -74,30 +95,40 @@ def circuits(
     if not targets.families:
         return ()
     kernels = expanded(graph, sources.layer, targets.layer).kernels
+    fineness = known_looks(graph, sources.layer)[0].traits["frequency"]
     found: list[Between] = []
     for target in targets.families:
         outs, at = list(target.family.members), list(target.family.elements)
         names = [f"{targets.layer}:{unit}" for unit in outs]
+        label = f"{targets.layer} {target.label}"
         mixed = one_sided(kernels[outs], FACTORS, seed=seed)
         own = circuit(mixed.maps.astype(kernels.dtype), at, None, group, trials, seed)
-        label = f"{FACTORS} mixtures of {sources.layer}"
+        known = Mixtures(
+            tuple(mixed.correlation()[list(own.rows)].tolist()),
+            copies(mixed.maps, at, group, trials, seed)[1],
+            None if fineness is None else _octaves(mixed.mixtures, fineness, trials, seed),
+        )
         columns = [f"mixture {number}" for number in range(FACTORS)]
-        alike = copies(mixed.maps, at, group, trials, seed)[1]
-        opposed = tuple(float(mixed.correlation()[row]) for row in own.rows)
-        found.append(_named(own, label, f"{targets.layer} {target.label}", names, columns, alike, opposed))
+        found.append(_named(own, f"{FACTORS} mixtures of {sources.layer}", label, names, columns, known))
         for source in sources.families:
             ins = list(source.family.members)
             own = circuit(kernels[np.ix_(outs, ins)], at, list(source.family.elements), group, trials, seed)
             columns = [f"{sources.layer}:{unit}" for unit in ins]
-            ends = f"{sources.layer} {source.label}", f"{targets.layer} {target.label}"
-            found.append(_named(own, *ends, names, columns))
-    near = iter(corrected([each.copies for each in found if each.copies is not None], benjamini_hochberg))
-    tested = corrected([each.circuit.finding for each in found], benjamini_hochberg)
-    result = []
-    for each, finding in zip(found, tested, strict=True):
-        held = each.circuit if finding.holds() else replace(each.circuit, kind="none")
-        result.append(replace(each, circuit=replace(held, finding=finding), copies=next(near) if each.copies else None))
-    return tuple(result)
+            found.append(_named(own, f"{sources.layer} {source.label}", label, names, columns))
+    return _tested(found)
+
+
+def _octaves(
+    mixtures: Float[np.ndarray, "factor in"], fineness: Float[np.ndarray, " in"], trials: int, seed: int
+) -> Finding:
+    """How many octaves the mean frequencies of two mixtures are apart, against their inputs dealt out anew."""
+    heard = np.isfinite(fineness) & (fineness > 0)
+    weight = mixtures[:, heard] / np.maximum(mixtures[:, heard].sum(1, keepdims=True), 1e-30)
+    logs = np.log2(fineness[heard])
+    rng = np.random.default_rng(seed)
+    null = np.abs([np.subtract(*(weight @ rng.permutation(logs))) for _ in range(trials)])
+    effect = float(np.abs(np.subtract(*(weight @ logs))))
+    return Finding("octaves between the mixtures", effect, "inputs dealt out anew", permutation_p(effect, null))
 
 
 def _named(
@@ -106,11 +137,25 @@ def _named(
     target: str,
     rows: Sequence[str],
     columns: Sequence[str],
-    alike: Finding | None = None,
-    opposed: tuple[float, ...] = (),
+    mixtures: Mixtures | None = None,
 ) -> Between:
     ordered = tuple(rows[i] for i in own.rows), tuple(columns[i] for i in own.columns)
-    return Between(source, target, *ordered, own, alike, opposed)
+    return Between(source, target, *ordered, own, mixtures)
+
+
+def _tested(found: Sequence[Between]) -> tuple[Between, ...]:
+    """The same with p corrected over all circuits, and over all mixtures for what is known of these."""
+    mixed = [each.mixtures for each in found if each.mixtures is not None]
+    near = iter(corrected([each.copies for each in mixed], benjamini_hochberg))
+    finer = iter(corrected([each.octaves for each in mixed if each.octaves is not None], benjamini_hochberg))
+    result = []
+    for each, finding in zip(found, corrected([e.circuit.finding for e in found], benjamini_hochberg), strict=True):
+        held = each.circuit if finding.holds() else replace(each.circuit, kind="none")
+        known = each.mixtures
+        if known is not None:
+            known = replace(known, copies=next(near), octaves=None if known.octaves is None else next(finer))
+        result.append(replace(each, circuit=replace(held, finding=finding), mixtures=known))
+    return tuple(result)
 
 
 def write_circuits(found: Sequence[Between], out: Path, most: int = 24) -> list[Path]:
