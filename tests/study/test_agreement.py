@@ -85,6 +85,18 @@ def test_cancelling_detectors_are_not_trusted() -> None:
     assert found.to_json()["units"] == [0, pytest.approx(1), None]
 
 
+def test_a_unit_that_never_responds_is_not_judged() -> None:
+    graph = of(Boundary())
+    ramp = torch.linspace(0, 1, SIZE[1], dtype=torch.float64).expand(2, 3, *SIZE)
+    w = expanded(graph, "stem", "out")
+    kernels = np.where(np.isnan(w.kernels), 0, w.kernels) + 1  # weights on paper, for the shut unit too
+    found = agreement(graph, w.src, w.dst, w.units, kernels, w.stride, w.offset, ramp)
+    assert not found.measured[2].any()
+    assert np.isnan(found.units[2])
+    assert np.isnan(found.pairs[2]).all()
+    assert not np.isnan(found.units[:2]).any()
+
+
 def test_the_mean_jacobian_against_one_backward_pass_per_place() -> None:
     torch.manual_seed(2)
     model = nn.Sequential(nn.Conv2d(3, 5, 3, stride=2), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU()).double().eval()

@@ -50,7 +50,8 @@ def strongest(
 ) -> Strongest:
     """The `keep` strongest expanded kernels from `src` to `dst` (to one unit: `379` or `mixed3b:379`).
 
-    The target units among them are compared with the Jacobian averaged over so many `pictures`; 0 leaves that out.
+    The target units among them are compared with the Jacobian averaged over so many `pictures`, evenly spread over the
+    source; 0 leaves that out.
     Raises BadAddress, BadImages, and BadValue where `dst` does not depend on `src`.
 
     >>> strongest(graph, "conv2d2", "mixed3a", "147").links[0]["source"]  # doctest: +SKIP
@@ -67,7 +68,10 @@ def strongest(
     targets = list(dict.fromkeys(i for i, _ in pairs))
     measured, problem = None, "" if pictures else "Agreement was not measured."
     if pictures:
-        batch = next(batches(open_images(images), graph.card.resize, graph.card.size, pictures))[1]
+        source = open_images(images)
+        # evenly spread: pieces of one photograph, and pictures of one class, lie next to each other
+        spread = np.unique(np.linspace(0, len(source) - 1, pictures).round().astype(int)).tolist()
+        batch = next(batches(source, graph.card.resize, graph.card.size, pictures, spread))[1]
         try:
             measured = agreement(
                 graph, src, dst, tuple(weights.units[i] for i in targets), weights.kernels[targets], weights.stride,

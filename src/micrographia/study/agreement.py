@@ -30,8 +30,9 @@ class Agreement:
     """Expanded weights against the Jacobian averaged over pictures, on the same taps.
 
     `units` is the cosine between the two for each target unit over all that it reads, `pairs` the same for each pair of
-    units: 1 where they differ by a positive factor, 0 where they have nothing in common or one of them is zero, NaN
-    where both are (a unit that never responded). `measured` is the mean Jacobian, over `samples` places per unit.
+    units: 1 where they differ by a positive factor, 0 where they have nothing in common, NaN where nothing was
+    measured, because the unit never responded or the pair is zero in both. `measured` is the mean Jacobian, over
+    `samples` places per unit.
     """
 
     units: Float[np.ndarray, " out"]
@@ -94,9 +95,11 @@ def agreement(
         ]
         measured[place] = torch.stack(windows).double().mean((0, 1)).cpu().numpy()
     wide = kernels.astype(np.float64)
-    return Agreement(
-        _cosine(wide, measured, (1, 2, 3)), _cosine(wide, measured, (2, 3)), measured, len(cells) * len(images)
-    )
+    whole, pairs = _cosine(wide, measured, (1, 2, 3)), _cosine(wide, measured, (2, 3))
+    # a rectifier that was shut everywhere says nothing for or against the expanded weights
+    silent = ~measured.any((1, 2, 3))
+    whole[silent], pairs[silent] = np.nan, np.nan
+    return Agreement(whole, pairs, measured, len(cells) * len(images))
 
 
 def _cells(
