@@ -61,7 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         return _refuse(str(error))
     except typer.TyperException as error:
         # a word that the command line does not know; without any words the help has been printed
-        return _refuse(f"{text} See micrographia --help.") if (text := error.format_message()) else 2
+        text = error.format_message().strip().rstrip(".")
+        return _refuse(f"{text}. See micrographia --help.") if text else 2
     except (KeyboardInterrupt, typer.Abort):
         console.note("Stopped. The same command goes on where it left off.")
         return STOPPED

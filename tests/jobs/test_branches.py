@@ -127,7 +127,7 @@ def test_labels_are_read_from_every_form(name: str, tmp_path: Path) -> None:
     [
         ("a.json", '{"a": [0, 1], "b": [1, 2]}', "1 have two labels"),
         ("a.json", '{"a": [0, 1]}', "2 have none"),
-        ("a.json", '{"a": [0, 1, 2, 9]}', "9 are not among its 3"),
+        ("a.json", '{"a": [0, 1, 2, 9]}', "9, which are not among its 3"),
         ("a.json", '{"mixed3a": {"a": [0]}}', "labels are not about cat"),
         ("a.json", "{", "holds no labels that can be read"),
         ("a.json", "[1]", "holds no labels that can be read"),
@@ -144,7 +144,7 @@ def test_labels_that_do_not_fit_are_a_sentence(name: str, text: str, sentence: s
 
 def test_the_published_labels_belong_to_the_network_s_size() -> None:
     assert read_labels("published", "mixed3b", 480)[379] == "Curves"
-    with pytest.raises(BadValue, match="are not among its 176 in published"):
+    with pytest.raises(BadValue, match="are not among its 176 units"):
         read_labels("published", "mixed3a", 176)
 
 

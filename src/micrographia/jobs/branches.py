@@ -278,12 +278,17 @@ def read_labels(path: str, layer: str, channels: int, whole: bool = True) -> lis
     outside = sorted(unit for unit in count if not 0 <= unit < channels)
     missing = sorted(set(range(channels)) - set(count)) if whole else []
     for units, what in (
-        (outside, f"are not among its {channels}"),
+        (outside, ""),
         (doubled, "have two labels"),
         (missing, "have none"),
     ):
         if units:
             shown = ", ".join(map(str, units[:5])) + (f" and {len(units) - 5} more" if len(units) > 5 else "")
+            if units is outside:
+                raise BadValue(
+                    f"{path} labels {layer}:{shown}, which are not among its {channels} units. These labels are of "
+                    "another network or layer."
+                )
             raise BadValue(f"Of the units of {layer}, {shown} {what} in {path}. Give each unit one label.")
     labels = dict(pairs)
     return [labels.get(unit, "") for unit in range(channels)]
