@@ -10,6 +10,8 @@ from scipy import ndimage
 from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.optvis.disturb import Blurred, LucidOrder, Noisy, RandomCrop
+from micrographia.optvis.objective import Channel
+from micrographia.optvis.optimise import optimise
 from micrographia.optvis.quality import Quality
 from micrographia.optvis.render import render
 from micrographia.optvis.transform import STILL, Transform, Warp, middle
@@ -95,6 +97,23 @@ def test_lucids_rotation_is_by_the_angle() -> None:
     shown = transform(given, torch.tensor([[0, 0, 1, 9.0, 0, 0]]), (61, 61))[0, 0]
     row, column = (int(each) for each in torch.nonzero(shown)[0])
     assert (abs(row - 30), column - 30) == (round(20 * np.sin(np.radians(9))), round(20 * np.cos(np.radians(9))))
+
+
+def test_lucids_order_shows_whatever_size_comes_out(small: LayerGraph) -> None:
+    transform, size = LucidOrder(whole=True), (40, 44)
+    given = pictures(transform, size, 1)
+    assert given.shape[2:] == size
+    for scale in (0.9, 1.0, 1.1):
+        shown = transform(given, torch.tensor([[3.0, 5.0, scale, 0.0, 1.0, 4.0]]), size)
+        assert shown.shape[2:] == tuple(round((n + 24 - 8) * scale) - 4 for n in size)
+    with pytest.raises(BadValue, match="one picture at a time"):
+        transform(given.expand(2, -1, -1, -1), torch.zeros(2, 6), size)
+    quality = Quality("q", 12, 0.2, 4)
+    (made,) = optimise(small, Channel("conv2d2", 3), quality=quality, size=size, transform=transform)
+    assert made.reached > made.numbers["flat"]
+    assert made.image.shape == (*size, 3)
+    with pytest.raises(BadValue, match="use optimise"):
+        render(small, small.units("conv2d2:3"), transform=transform)
 
 
 @pytest.mark.parametrize("transform", [LucidOrder(), Noisy(0.02, Warp(1.0, 0.05, 5.0))], ids=repr)

@@ -128,7 +128,8 @@ class LucidOrder:
     Pad 12 px of grey; crop 8 px less at random; one of 11 scales from 0.9 to 1.1, bilinear; one of 21 whole angles
     within 10 degrees, with five more chances for none, to the nearest px, black beyond the edge; crop 4 px less: the
     `standard_transforms` of Olah, Mordvintsev and Schubert, "Feature Visualization" (2017). Lucid shows the network
-    whatever size comes out; here it is the middle of it, so that pictures can be batched.
+    whatever size comes out; so does `whole`, for one picture at a time. Else it is the middle, so that pictures can
+    climb together.
     """
 
     pad: int = 12
@@ -136,9 +137,12 @@ class LucidOrder:
     last: int = 4
     scale: float = 0.1
     rotate: int = 10
+    whole: bool = False
 
     def canvas(self, size: Extent) -> Extent:
-        """Just large enough that the smallest scale still fills the window."""
+        """Just large enough that the smallest scale still fills the window; the window itself where all is shown."""
+        if self.whole:
+            return size
         height, width = (math.ceil((n + self.last) / (1 - self.scale)) + self.first - 2 * self.pad for n in size)
         # equal margins, as everywhere
         return max(size[0], height + (height - size[0]) % 2), max(size[1], width + (width - size[1]) % 2)
@@ -153,7 +157,12 @@ class LucidOrder:
         return torch.cat([first, scale, angle, last], 1).float()
 
     def __call__(self, images: Images, drawn: Float[Tensor, "batch 6"], size: Extent) -> Tensor:
-        """The middles of what the five transforms make of each picture."""
+        """The middles of what the five transforms make of each picture, or all of it. Raises BadValue."""
+        if self.whole and len(images) > 1:
+            raise BadValue(
+                "LucidOrder(whole=True) shows the network a picture of another size at each step, and so takes one "
+                "picture at a time. Ask for one, or leave out whole."
+            )
         return torch.cat([self._one(each[None], row.tolist(), size) for each, row in zip(images, drawn, strict=True)])
 
     def _one(self, image: Images, drawn: list[float], size: Extent) -> Tensor:
@@ -170,6 +179,8 @@ class LucidOrder:
         grid = F.affine_grid(turn, list(x.shape), align_corners=False)
         x = F.grid_sample(x, grid, mode="nearest", padding_mode="zeros", align_corners=False)
         x = _cut(x, self.last, int(later_down), int(later_across))
+        if self.whole:
+            return x
         top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
         return x[:, :, top : top + size[0], left : left + size[1]]
 

@@ -215,7 +215,7 @@ def _value(
     run: fx.GraphModule,
     objective: Objective,
     kept: dict[str, tuple[int, ...]],
-    shown: Float[Tensor, "batch channel height width"],
+    shown: Float[Tensor, "batch channel rows columns"],
     pictures: Float[Tensor, "batch channel height width"],
     opacity: Float[Tensor, "batch 1 height width"] | None,
     card: Card,

@@ -23,6 +23,7 @@ from micrographia.model.graph import LayerGraph
 from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
 from micrographia.optvis.batches import in_order, on_threads
+from micrographia.optvis.disturb import LucidOrder
 from micrographia.optvis.judge import answers, judged
 from micrographia.optvis.network import Network, Place, network, place, seen_by, with_type
 from micrographia.optvis.parametrise import Parametrisation, default_fourier, faint
@@ -96,6 +97,11 @@ def render(
     dtype = type_of(precision)
     if objective not in ("neuron", "channel"):
         raise BadValue(f"There is no objective '{objective}'. Use neuron (one cell) or channel (the mean of a map).")
+    if isinstance(transform, LucidOrder) and transform.whole:
+        raise BadValue(
+            "LucidOrder(whole=True) changes the size of what a unit sees. Leave out whole, or use optimise, which "
+            "shows the network whole pictures."
+        )
     if batch is not None and batch < 1:
         raise BadValue(f"A batch of {batch} holds no picture. Take at least 1.")
     places = [place(graph, unit, objective, chosen.share) for unit in units]
