@@ -158,17 +158,23 @@ def _tested(found: Sequence[Between]) -> tuple[Between, ...]:
     return tuple(result)
 
 
-def write_circuits(found: Sequence[Between], out: Path, most: int = 24) -> list[Path]:
-    """Write `circuits.json` and the kernel grids of those circuits that hold (the surest `most`); returns their paths.
+def _saved(each: Between) -> float:
+    without, within = each.circuit.numbers
+    return each.circuit.finding.effect * (without - within)
 
-    Nothing is written where there are no circuits. Raises BadStore.
+
+def write_circuits(found: Sequence[Between], out: Path, most: int = 24) -> list[Path]:
+    """Write `circuits.json` and the kernel grids of those circuits that hold; returns their paths.
+
+    Of more than `most` circuits, those are drawn whose template explains most and saves most numbers. Nothing is
+    written where there are no circuits. Raises BadStore.
     """
     if not found:
         return []
     files = {"circuits.json": (json.dumps([each.to_json() for each in found], indent=1) + "\n").encode()}
     names = []
     holding = [each for each in found if each.circuit.kind != "none"]
-    for number, each in enumerate(sorted(holding, key=lambda e: -e.circuit.finding.effect)[:most], 1):
+    for number, each in enumerate(sorted(holding, key=_saved, reverse=True)[:most], 1):
         own = each.circuit
         caption = (
             f"{own.kind}: the template explains {own.finding.effect:.0%} of kernels it was not made from "

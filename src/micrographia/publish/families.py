@@ -47,6 +47,7 @@ def family_figure(
     # a small family is drawn in the same size as a large one
     axes[0, 0].set_xlim(0, max(picture.shape[1], COLUMNS * (SIDE + 6)))
     axes[0, 0].set_axis_off()
+    axes[0, 0].set_anchor("NW")  # of a small family, beside the top of the circle
     axes[0, 0].set_title(title)
     if caption:
         axes[0, 0].text(0, -0.02, caption, transform=axes[0, 0].transAxes, va="top", color=SOFT, wrap=True)
