@@ -12,7 +12,7 @@ from micrographia.errors import BadImages, BadValue
 from micrographia.model.card import Card
 from micrographia.model.graph import LayerGraph
 from micrographia.model.trace import trace
-from micrographia.optvis.atlas import atlas, binned, principal, samples, spritemap
+from micrographia.optvis.atlas import atlas, binned, principal, samples, spritemap, whitened
 from micrographia.optvis.quality import Quality
 
 FEW = Quality("few", steps=12, rate=0.3, settle=4)
@@ -67,11 +67,23 @@ def test_alike_activations_share_a_cell_whose_icon_shows_their_mean(plain: Layer
     assert {tuple(cell["place"]) for cell in made.to_json()["cells"]} == {tuple(p) for p in made.places.tolist()}
 
 
+def test_whitening_leaves_what_sets_a_cell_apart() -> None:
+    rng = np.random.default_rng(3)
+    values = np.concatenate([5 + 0.1 * rng.standard_normal((60, 1)), rng.random((60, 4)) < 0.2], 1)
+    means = np.array([[5.0, 1, 0, 0, 0], [5.0, 0, 0, 1, 0]])
+    found = whitened(means, values, 1e-6)
+    moments = values.T @ values / 60
+    np.testing.assert_allclose(found @ (moments + 1e-6 * np.trace(moments) / 5 * np.eye(5)), means, atol=1e-9)
+    assert found.argmax(1).tolist() == [1, 3], "the channel that is always active is not what an icon shows"
+
+
 def test_cells_with_too_few_are_left_out_and_none_is_an_error(plain: LayerGraph) -> None:
     values = np.array([[1.0, 0, 0]] * 3 + [[0, 0, 1.0]])
     assert atlas(plain, "0", values, side=3, icon=8, quality=FEW).counts.tolist() == [3]
     with pytest.raises(BadValue, match="No cell holds 9 of the 4 activations"):
         atlas(plain, "0", values, side=3, least=9)
+    with pytest.raises(BadValue, match="A ridge of 0"):
+        atlas(plain, "0", values, side=3, ridge=0.0)
     with pytest.raises(BadValue, match="A field of 0 x 0 cells"):
         atlas(plain, "0", values, side=0)
 

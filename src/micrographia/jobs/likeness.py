@@ -16,7 +16,7 @@ from micrographia.images.fit import fit
 from micrographia.images.source import batches, open_source, read
 from micrographia.jobs.provenance import made_by
 from micrographia.model.graph import LayerGraph
-from micrographia.optvis.atlas import atlas, samples
+from micrographia.optvis.atlas import RIDGE, atlas, samples
 from micrographia.optvis.likeness import caricature, grid, invert
 from micrographia.optvis.precision import device_of
 from micrographia.optvis.quality import quality_of
@@ -67,8 +67,9 @@ def make_atlas(
     layer: str,
     images: str,
     folder: Path,
-    side: int = 10,
-    quality: str = "thumbnail",
+    side: int = 8,
+    quality: str = "standard",
+    ridge: float | None = RIDGE,
     seed: int = 0,
     device: str = "cpu",
     stages: Stages = silent,
@@ -87,8 +88,8 @@ def make_atlas(
     advance = stages("pictures", len(source))
     stream = batches(source, card.resize, card.size, 32, interpolation=card.interpolation)
     values = samples(graph, _counted(stream, advance), name, seed)
-    found = atlas(graph, name, values, side=side, **options)
-    arguments = {"layer": name, "images": source.fingerprint, "side": side, "quality": asdict(chosen)}
+    found = atlas(graph, name, values, side=side, ridge=ridge, **options)
+    arguments = {"layer": name, "images": source.fingerprint, "side": side, "quality": asdict(chosen), "ridge": ridge}
     facts = found.to_json() | {"pictures": len(values), "made_by": asdict(made_by(graph, "atlas", arguments, seed))}
     return _written(folder / f"atlas-{name}.png", found.picture(), facts)
 
