@@ -233,7 +233,7 @@ class Fourier:
 
 
 def default_fourier(window: Extent) -> Fourier:
-    """Spectrum, contrast and gain for a window: below 56 px more contrast, and faster steps to reach it.
+    """Spectrum, contrast and gain for a window: below 27 px more contrast, below 56 px faster steps.
 
     The smaller a patch of a photograph, the closer it comes to pure black and white, so a limit of contrast that suits
     large pictures would keep small ones below what photographs reach. Beyond 3 hardly more units exceed photographs,
@@ -242,8 +242,8 @@ def default_fourier(window: Extent) -> Fourier:
     >>> default_fourier((224, 224)) == Fourier(), default_fourier((7, 7)).contrast
     (True, 3.0)
     """
-    small = max(1.0, 56 / max(window))
-    return Fourier(gain=0.25 * small**0.75, contrast=round(min(1.2 * small, 3.0), 3))
+    small, smaller = max(1.0, 56 / max(window)), max(1.0, 27 / max(window))
+    return Fourier(gain=0.25 * small**0.75, contrast=round(min(1.2 * smaller**0.68, 3.0), 3))
 
 
 def faint(size: Extent, channels: int, count: int) -> Float[Tensor, "count channel height width"]:
