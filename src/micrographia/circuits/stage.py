@@ -8,7 +8,7 @@ picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,13 +87,36 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """One unit as a function of the layer before it: `tail` of what its entries give. `rows` are its part of each."""
+    """One unit as a function of the layer before it: a `tail` of what its entries give.
+
+    The tail is run node by node, with the modules and values of `root`. There are hundreds of readers, each of a few
+    nodes and seldom called: to have torch.fx write and compile code for each takes longer than to run them all.
+    """
 
     entries: tuple[Entry, ...]
-    tail: fx.GraphModule
+    tail: fx.Graph
+    root: Mapping[str, Any]
 
     def __call__(self, outs: Sequence[Tensor]) -> Tensor:
-        result: Tensor = self.tail(*outs)
+        """The unit's map, from the maps that its entries give."""
+        left = list(outs)
+        known: dict[fx.Node, Any] = {}
+        for node in self.tail.nodes:
+            args = fx.map_arg(node.args, known.__getitem__)
+            kwargs = fx.map_arg(node.kwargs, known.__getitem__)
+            target: Any = node.target
+            if node.op == "placeholder":
+                known[node] = left.pop(0)
+            elif node.op == "get_attr":
+                known[node] = self.root[target]
+            elif node.op == "call_module":
+                known[node] = self.root[target](*args, **kwargs)
+            elif node.op == "call_function":
+                known[node] = target(*args, **kwargs)
+            elif node.op == "call_method":
+                known[node] = getattr(args[0], target)(*args[1:], **kwargs)
+            else:
+                result: Tensor = args[0]
         return result
 
 
@@ -110,6 +133,7 @@ class Stage:
     full: fx.GraphModule
     _result: fx.Node
     _made: dict[tuple[int, bool], Reader] = field(default_factory=dict)
+    _steps: dict[fx.Node, Step] = field(default_factory=dict)
 
     def read(self, value: Tensor) -> Tensor:
         """The value of `src` as its readers see it."""
@@ -242,7 +266,7 @@ class _Slicing:
             node = node.all_input_nodes[0]
         result = self._build(node, channel)
         self.graph.output(result)
-        return Reader(tuple(self.entries), fx.GraphModule(self.root, self.graph))
+        return Reader(tuple(self.entries), self.graph, self.root)
 
     def _part(self, node: fx.Node, channel: int) -> tuple[fx.Node, int]:
         """The value of a concat that holds a channel, and the channel's number there."""
@@ -289,7 +313,9 @@ class _Slicing:
             word = _word(node, self.modules)
             if word not in _CHANNELWISE | {"scale"} or node.op == "placeholder" or len(data_inputs(node)) != 1:
                 return None
-            steps.insert(0, Step(word, _alone(node, self.stage.full, word)))
+            if node not in self.stage._steps:
+                self.stage._steps[node] = Step(word, _alone(node, self.stage.full, word))
+            steps.insert(0, self.stage._steps[node])
             (node,) = data_inputs(node)
         return tuple(steps)
 
