@@ -5,18 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from micrographia.circuits.chain import chain
 from micrographia.circuits.controls import Plan, magnitude_only, other_networks
 from micrographia.circuits.extract import extract, joined, links_of
-from micrographia.circuits.faithful import area, better_p, faithfulness, interval, jaccard, mean_interval, recovered
+from micrographia.circuits.faithful import (
+    Draws,
+    area,
+    better_p,
+    faithfulness,
+    interval,
+    jaccard,
+    mean_interval,
+    recovered,
+)
 from micrographia.circuits.masked import kept, nothing
-from micrographia.circuits.planted import null_network, stimuli, written
+from micrographia.circuits.planted import card_of, null_network, stimuli, written
 from micrographia.circuits.probe import ablated, probe, target
 from micrographia.circuits.untrained import moments, untrained
 from micrographia.circuits.verdict import halves, supported
 from micrographia.circuits.verify import verify
 from micrographia.errors import BadValue
+from micrographia.model.trace import trace
 
 
 def test_faithfulness_is_one_for_the_whole_and_zero_for_nothing() -> None:
@@ -54,12 +65,60 @@ def test_an_untrained_copy_fires_as_the_network_does() -> None:
     wanted = moments(graph, "conv3", images)
     other = untrained(graph, "conv3", images, wanted, seed=1)
     found = moments(other, "conv3", images)
+    assert list(found) == ["conv1.conv", "conv2.conv", "conv3.conv"]
     for name, (mean, spread) in wanted.items():
-        assert torch.allclose(found[name][0], mean, atol=1e-4)
-        assert torch.allclose(found[name][1], spread, rtol=1e-3, atol=1e-5)
-    own, theirs = (dict(each.module.named_parameters())["conv1.conv.weight"] for each in (graph, other))
-    assert not torch.allclose(own, theirs)
+        assert found[name] == pytest.approx((mean, spread), rel=1e-3, abs=1e-4)
+        # the same weights in another order, but for the gain of the layer
+        own, theirs = (each.module.get_parameter(f"{name}.weight") for each in (graph, other))
+        gain = theirs.norm() / own.norm()
+        assert torch.allclose(theirs.flatten().sort()[0], gain * own.flatten().sort()[0], atol=1e-5)
+        assert not torch.allclose(theirs, gain * own)
     assert other.fingerprint != graph.fingerprint
+
+
+class Normed(nn.Module):
+    """A convolution with a batch norm behind it, one beside a shortcut, and a batch norm that follows no convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)
+        self.second, self.lone = nn.Conv2d(5, 5, 3, padding=1), nn.BatchNorm2d(5)
+        self.third = nn.Conv2d(5, 2, 1)
+        for norm in (self.norm, self.lone):
+            norm.running_mean = torch.randn(5)
+            norm.running_var = torch.rand(5) + 0.5
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        read = torch.relu(self.norm(self.first(images)))
+        return self.third(torch.relu(self.lone(self.second(read) + read)))
+
+
+def test_a_batch_norm_is_dealt_out_with_its_convolution() -> None:
+    torch.manual_seed(0)
+    graph, images = trace(Normed().eval(), card_of("normed")), stimuli(4)
+    wanted = moments(graph, "third", images)
+    assert list(wanted) == ["norm", "second", "lone", "third"]
+    other = untrained(graph, "third", images, wanted, seed=1)
+    for name, each in moments(other, "third", images).items():
+        assert each == pytest.approx(wanted[name], rel=1e-3, abs=1e-4)
+    first, norm = (graph.module.get_submodule(name) for name in ("first", "norm"))
+    folded = first.weight * (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None, None]
+    theirs = other.module.get_parameter("first.weight")
+    gain = theirs.norm() / folded.norm()
+    assert torch.allclose(theirs.flatten().sort()[0], gain * folded.flatten().sort()[0], atol=1e-5)
+    value = torch.randn(1, 5, 7, 7)
+    assert torch.allclose(other.module.get_submodule("norm")(value), value, atol=1e-6)
+
+
+def test_a_sum_over_a_draw_is_that_of_its_pictures() -> None:
+    rng, pictures = np.random.default_rng(1), [0, 0, 3, 3, 3, 7]
+    draws, values = Draws(pictures, seed=5, count=50), rng.normal(size=6)
+    chosen = np.random.default_rng(5).integers(3, size=(50, 3))
+    names = np.array([0, 3, 7])
+    slow = [sum(values[np.array(pictures) == names[i]].sum() for i in row) for row in chosen]
+    assert np.allclose(draws.sums(values), slow)
 
 
 def test_the_largest_weights_make_as_large_a_circuit() -> None:

@@ -52,18 +52,32 @@ def recovered(whole: Values, part: Values, nothing: Values) -> float:
     return float(part.mean() - nothing.mean()) / left if left != 0 else 0.0
 
 
-def resampled(pictures: Sequence[int], seed: int, count: int = RESAMPLES) -> list[np.ndarray]:
-    """Windows of pictures drawn with replacement, picture by picture, so that those of one picture stay together."""
-    rng = np.random.default_rng(seed)
-    names = sorted(set(pictures))
-    own = {name: np.flatnonzero(np.asarray(pictures) == name) for name in names}
-    return [np.concatenate([own[names[i]] for i in rng.integers(len(names), size=len(names))]) for _ in range(count)]
+class Draws:
+    """Pictures drawn with replacement, as often as there are, picture by picture: windows of one picture stay together.
+
+    >>> Draws([0, 0, 1, 1], seed=0).sums(np.ones(4))[:3]
+    array([4., 4., 4.])
+    """
+
+    def __init__(self, pictures: Sequence[int], seed: int, count: int = RESAMPLES) -> None:
+        names, self.of = np.unique(np.asarray(pictures), return_inverse=True)
+        chosen = np.random.default_rng(seed).integers(len(names), size=(count, len(names)))
+        # how often each draw has each picture: a sum over a draw is then a product of matrices
+        cells = np.arange(count)[:, None] * len(names) + chosen
+        self.often = np.bincount(cells.ravel(), minlength=count * len(names)).reshape(count, len(names)).astype(float)
+
+    def sums(self, values: Values) -> Float[np.ndarray, " draw"]:
+        """The sum over the windows of each draw."""
+        found: Float[np.ndarray, " draw"] = self.often @ np.bincount(self.of, values, self.often.shape[1])
+        return found
 
 
 def interval(whole: Values, part: Values, nothing: Values, pictures: Sequence[int], seed: int = 0) -> Interval:
     """Faithfulness with its interval."""
-    draws = [faithfulness(whole[rows], part[rows], nothing[rows]) for rows in resampled(pictures, seed)]
-    low, high = np.quantile(draws, [0.025, 0.975])
+    draws = Draws(pictures, seed)
+    left = draws.sums(np.square(whole - nothing))
+    lost = draws.sums(np.square(whole - part))
+    low, high = np.quantile(np.where(left > 0, 1 - lost / np.where(left > 0, left, 1), 0.0), [0.025, 0.975])
     return Interval(faithfulness(whole, part, nothing), float(low), float(high))
 
 
@@ -73,7 +87,8 @@ def mean_interval(values: Values, pictures: Sequence[int], seed: int = 0) -> Int
     >>> mean_interval(np.full(4, 2.0), [0, 0, 1, 1])
     Interval(value=2.0, low=2.0, high=2.0)
     """
-    low, high = np.quantile([values[rows].mean() for rows in resampled(pictures, seed)], [0.025, 0.975])
+    draws = Draws(pictures, seed)
+    low, high = np.quantile(draws.sums(values) / draws.sums(np.ones(len(values))), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
 
 
@@ -84,8 +99,8 @@ def better_p(whole: Values, part: Values, other: Values, pictures: Sequence[int]
     0.000999000999000999
     """
     gain = np.square(whole - other) - np.square(whole - part)
-    rows = resampled(pictures, seed)
-    return float((1 + sum(gain[each].sum() <= 0 for each in rows)) / (1 + len(rows)))
+    sums = Draws(pictures, seed).sums(gain)
+    return float((1 + np.count_nonzero(sums <= 0)) / (1 + len(sums)))
 
 
 def area(sizes: Sequence[int], values: Sequence[float]) -> float:
