@@ -199,6 +199,11 @@ def test_families_are_read_as_the_command_writes_them(graph: LayerGraph) -> None
     second = {"conv1": {"others": [1, 5]}, "conv2": {"cases": [0]}}
     found = read_families([first, second], graph)
     assert found == {"conv1": {"lines": [3, 1], "others": [5]}, "conv2": {"cases": [0]}}
+    # one that was found in two families belongs to the first; one that is written twice by hand is a mistake
+    twice = first["families"] + [{"label": "more", "members": [{"unit": "conv1:1"}, {"unit": "conv1:2"}]}]
+    assert read_families([first | {"families": twice}], graph) == {"conv1": {"lines": [3, 1], "more": [2]}}
+    with pytest.raises(BadValue, match="The families name conv1:3 twice"):
+        read_families([{"conv1": {"lines": [3], "dots": [3]}}], graph)
     with pytest.raises(BadValue, match="not as micrographia families writes them"):
         read_families([{"families": [{"label": "x"}]}], graph)
 

@@ -83,6 +83,10 @@ def test_a_file_is_checked_against_the_network(
     other.write_text(json.dumps(document | {"fingerprint": "0" * 64}))
     assert run(["graph", model, "--check", str(other)]) == 2
     assert "The circuit is of small with weights 000000000000, not of small with" in capsys.readouterr().err
+    document["edges"][0]["kernel"][0][0] += 0.5
+    other.write_text(json.dumps(document))
+    assert run(["graph", model, "--check", str(other)]) == 2
+    assert "has another kernel in the file than in the network. Make the circuit anew" in capsys.readouterr().err
     other.write_text(json.dumps({name: value for name, value in document.items() if name != "edges"}))
     assert run(["graph", model, "--check", str(other)]) == 2
     assert "The document has no 'edges'. Write it with micrographia graph" in capsys.readouterr().err
@@ -103,6 +107,7 @@ def test_a_file_is_checked_against_the_network(
         (["conv3:0", "--size", "0"], "A circuit of size 0 has nothing in it."),
         (["conv3:0", "--depth", "0"], "A circuit of depth 0 has no edges."),
         (["conv3:0", "--networks", "3"], "3 controls cannot give a p-value of 0.05."),
+        (["conv3:0", "--out", f"{__file__}/out"], "test_graph.py cannot be used (Not a directory). Choose another"),
         (["conv3:0", "--check", "nowhere.json"], "nowhere.json: No such file or directory."),
     ],
 )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from micrographia.circuits.graph import Circuit
+from micrographia.circuits.graph import Circuit, Node
 from micrographia.errors import BadAddress, BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.study.weights import expanded
@@ -132,7 +133,7 @@ def _contradiction(document: Mapping[str, Any]) -> str:
 
 
 def check_against(circuit: Circuit, graph: LayerGraph) -> None:
-    """Raise BadValue unless the circuit is of this network: its fingerprint, its units, the weight of every edge."""
+    """Raise BadValue unless the circuit is of this network: its fingerprint, its units, the weights of every edge."""
     if circuit.fingerprint != graph.fingerprint:
         raise BadValue(
             f"The circuit is of {circuit.network} with weights {circuit.fingerprint[:12]}, not of {graph.card.name} "
@@ -149,16 +150,23 @@ def check_against(circuit: Circuit, graph: LayerGraph) -> None:
         ends = nodes[edge.source], nodes[edge.target]
         if edge.kernel is None or any(node.kind == "family" for node in ends):
             continue
-        weight = _weight(graph, *(ends))
+        kernel = _kernel(graph, *ends)
+        weight = float(np.sqrt(np.square(kernel).sum()))
         if not np.isclose(abs(edge.weight), weight, rtol=TOLERANCE, atol=1e-9):
             raise BadValue(
                 f"The edge from {edge.source} to {edge.target} has the weight {abs(edge.weight):.6g} in the file and "
                 f"{weight:.6g} in the network. Make the circuit anew: micrographia graph."
             )
+        if kernel.shape != edge.kernel.shape or not np.allclose(edge.kernel, kernel, rtol=0, atol=TOLERANCE * weight):
+            raise BadValue(
+                f"The edge from {edge.source} to {edge.target} has another kernel in the file than in the network. "
+                "Make the circuit anew: micrographia graph."
+            )
 
 
-def _weight(graph: LayerGraph, source: Any, target: Any) -> float:
-    channels: Sequence[int] = [channel for channel, _ in target.members]
+def _kernel(graph: LayerGraph, source: Node, target: Node) -> Float[np.ndarray, "height width"]:
+    channels = [channel for channel, _ in target.members]
     parts = np.array([weight for _, weight in target.members])
     kernels = expanded(graph, source.layer, target.layer, channels).kernels[:, source.members[0][0]]
-    return float(np.sqrt(np.square(np.einsum("o,ohw->hw", parts, kernels)).sum()))
+    total: Float[np.ndarray, "height width"] = np.einsum("o,ohw->hw", parts, kernels)
+    return total

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from micrographia.errors import BadValue
 from micrographia.model.graph import LayerGraph
 from micrographia.study.weights import expanded
+from micrographia.unit import Unit
 
 METRICS = ("total", "mean")
 REMAINDER = "remainder"
@@ -89,19 +90,25 @@ def made_of(
 def read_families(documents: Sequence[Any], graph: LayerGraph) -> dict[str, dict[str, list[int]]]:
     """Families from {layer: {name: [channels]}}, or as `micrographia families --out` writes them, one layer in each.
 
-    A unit that several documents name belongs to the first. Raises BadValue for another form and BadAddress for unknown
-    units.
+    A unit that several documents name belongs to the first, and so does one that `families` found in several families
+    of a layer: by its weights and by its responses, say. Raises BadValue for another form, and for a document written
+    by hand that names a unit twice; BadAddress for unknown units.
 
     >>> read_families([{"mixed3b": {"curves": [379, 385]}}], graph)  # doctest: +SKIP
     {'mixed3b': {'curves': [379, 385]}}
     """
     found: dict[str, dict[str, list[int]]] = {}
+    known: set[Unit] = set()
     for document in documents:
-        before = {(layer, each) for layer, names in found.items() for own in names.values() for each in own}
+        own: set[Unit] = set()
         for layer, name, channel in _named(document):
             for unit in graph.units(f"{layer}:{channel}"):
-                if (unit.layer, unit.channel) not in before:
+                if unit in own and "families" not in document:
+                    raise BadValue(f"The families name {unit} twice. Name each unit of a layer once.")
+                if unit not in known | own:
                     found.setdefault(unit.layer, {}).setdefault(name, []).append(unit.channel)
+                own.add(unit)
+        known |= own
     return found
 
 

@@ -36,14 +36,17 @@ def circuit(
     from micrographia.jobs.choose import open_network
     from micrographia.jobs.circuit import Wanted, check_format, write_circuit
     from micrographia.jobs.circuit import circuit as make
+    from micrographia.publish.atomic import usable
 
     check_format(format)
     graph = open_network(model, weights)
     for line in graph.notes:
         console.note(line)
+    folder = out or Path("circuits") / graph.card.name
+    usable(folder)
     with console.bars() as stages:
         found = make(graph, unit, Wanted(k, inputs, images, pictures, store, quality, seed), stages)
-    figure = write_circuit(graph, found, out or Path("circuits") / graph.card.name, format)
+    figure = write_circuit(graph, found, folder, format)
     if json:
         return console.document(found.to_json())
     rows = [

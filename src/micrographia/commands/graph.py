@@ -44,6 +44,7 @@ def graph(
     from micrographia.jobs.choose import open_network
     from micrographia.jobs.graph import check as check_file
     from micrographia.jobs.graph import find, write
+    from micrographia.publish.atomic import usable
 
     network = open_network(model, weights)
     if check is not None:
@@ -57,6 +58,8 @@ def graph(
         raise BadValue("No unit was named. Give one, such as mixed4a:97, or --check FILE.")
     if method == "magnitude":
         raise BadValue("The method magnitude is a control. Choose attribution, net, weight, snip, force or actgrad.")
+    if out is not None:
+        usable(out)
     plan = Plan(depth, size, method, level, ablation)
     with console.bars(quiet=json) as stages:
         found = find(network, unit, images, plan, pictures, networks, seed, stages, families or ())
@@ -87,7 +90,8 @@ def graph(
         for layer, one in found.motifs.items() for each in one.findings
     ]  # fmt: skip
     counted = ("motif at", "what", "count", "null's mean", "p", "corrected p")
-    console.table(counted, motifs, right=counted[2:])
+    if motifs:
+        console.table(counted, motifs, right=counted[2:])
     for line in found.words:
         console.say(line)
     for figure in figures:

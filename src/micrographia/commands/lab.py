@@ -50,6 +50,8 @@ def lab(
         model, unit, images, paths[0], k, inputs, pictures, tested, ablate, controls, paths[1], quality, seed,
         torch.get_num_threads(),
     )  # fmt: skip
+    if out is not None:
+        atomic.usable(out.parent)
     with console.bars() as stages:
         found = measure(graph, wanted, stages)
     address = Unit.parse(found.numbers["unit"]["address"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +100,11 @@ def family_view(
     )  # fmt: skip
 
 
-def drawn(view: FamilyView, tiles: Mapping[str, Tile]) -> Figure:
-    """The view as a figure; `tiles` are pictures of units by address."""
+def drawn(view: FamilyView, tiles: Mapping[str, Tile], words: Sequence[str] = ()) -> Figure:
+    """The view as a figure; `tiles` are pictures of units by address, `words` what is said of the circuit."""
     boxes = [
         Family(layer, name, len(units), [tiles[f"{layer}:{unit}"] for unit in units if f"{layer}:{unit}" in tiles])
         for layer in view.layers
         for name, units in view.groups[layer].items()
     ]
-    return draw_families(view.layers, boxes, view.ribbons(), view.made_of)
+    return draw_families(view.layers, boxes, view.ribbons(), view.made_of, words=words)

@@ -172,7 +172,7 @@ def write(graph: LayerGraph, found: Found, out: Path, store: Path | None = None)
     }
     drawings = [out / f"{name}.png"]
     if found.families is not None:
-        figure = drawn(found.families, tiles)
+        figure = drawn(found.families, tiles, found.words)
         files |= {
             "families.json": (json.dumps(plain(found.families.to_json()), indent=1) + "\n").encode(),
             "families.svg": encoded(figure, "svg"),

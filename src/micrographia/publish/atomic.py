@@ -48,6 +48,16 @@ def write(folder: Path, files: Mapping[str, bytes], replaces: str | None = None)
         raise
 
 
+def usable(folder: Path) -> None:
+    """Raise BadStore for a folder that cannot be written or made: to be asked before the work that it is for."""
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    with reported(folder):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+
+
 def update(path: Path, data: bytes) -> bool:
     """Write one file unless it already holds these bytes; says whether it was written. Raises BadStore."""
     with reported(path.parent):

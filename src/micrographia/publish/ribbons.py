@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,13 @@ from micrographia.publish.plot import INK, LINE, SERIES, SOFT, figure
 _COLUMN, _BOX, _HEAD = 2.8, 1.75, 0.6  # inches: from column to column, of a box's width, above the boxes
 TILES = 5  # pictures in a box
 _TILE, _GAP = 0.28, 0.14
+_LINE = 0.11  # from one share to the next
+_SHOWN = 0.05  # smaller shares are drawn pale and without their number
 REST = "remainder"
+_LEGEND = (
+    "Ribbon: share of all weights into a family. Warm: the target loses without it; cool: it gains; grey: the interval "
+    "holds 0. Shares below 5 % are pale."
+)
 _WARM, _COOL = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in (WARM, COOL))
 
 
@@ -52,11 +59,13 @@ def draw_families(
     ribbons: Sequence[Ribbon],
     made_of: Mapping[str, Sequence[tuple[str, float]]] | None = None,
     metric: str = "total",
+    words: Sequence[str] = (),
 ) -> Figure:
     """The families of a circuit as a figure; `made_of` has for each layer the shares of the target, with the remainder.
 
-    A ribbon is as wide as its share, warm where the target loses without it and cool where it gains; it is grey where
-    the interval holds 0. Raises BadValue where shares do not add up to 1, or a ribbon has an end that is no family.
+    `words` stand below, such as the verdict on the circuit. A ribbon is as wide as its share, warm where the target
+    loses without it and cool where it gains; it is grey where the interval holds 0. Raises BadValue where shares do
+    not add up to 1, or a ribbon has an end that is no family.
 
     >>> draw_families(["a", "b"], [Family("a", "lines", 3), Family("b", "curves", 2)],
     ...     [Ribbon(("a", "lines"), ("b", "curves"), 1.0)]).get_size_inches()[0]  # doctest: +SKIP
@@ -73,7 +82,11 @@ def draw_families(
             )
     columns = [[family for family in families if family.layer == layer] for layer in layers]
     tallest = max(sum(_tall(family) + _GAP for family in column) for column in columns)
-    foot = 0.0 if not made_of else 0.75 + 0.24 * max(len(shares) for shares in made_of.values())
+    across = int(len(layers) * _COLUMN * 15)
+    key = textwrap.wrap(_LEGEND, across)
+    lines = [*key, *(line for text in words for line in textwrap.wrap(text, across))]
+    below = 0.25 + 0.17 * len(lines)
+    foot = below + (0.0 if not made_of else 0.6 + 0.24 * max(len(shares) for shares in made_of.values()))
     height = max(1.6, tallest) + _HEAD
     fig, axes = figure(1, 1, (len(layers) * _COLUMN, height + foot))
     fig.set_layout_engine("none")
@@ -97,6 +110,9 @@ def draw_families(
         _box(axis, known[layer, name], left, middle, tall)
     if made_of:
         _made_of(axis, layers, made_of, foot, metric)
+    for number, text in enumerate(lines):
+        y = below - 0.15 - 0.17 * number
+        axis.text((_COLUMN - _BOX) / 2, y, text, size=7, va="center", color=SOFT if number < len(key) else INK)
     return fig
 
 
@@ -116,6 +132,7 @@ def _ribbons(axis: Any, ribbons: Sequence[Ribbon], boxes: Mapping[tuple[str, str
             left_of[ribbon] = min(max(place - ribbon.share * tall / 2, middle - tall / 2), middle + tall / 2)
             place -= ribbon.share * tall
     entered: dict[tuple[str, str], float] = {}
+    lowest: dict[tuple[str, str], float] = {}
     for ribbon in sorted(ribbons, key=lambda each: (each.target, -boxes[each.source][1])):
         x0, x1 = boxes[ribbon.source][0] + _BOX, boxes[ribbon.target][0]
         _, end, tall = boxes[ribbon.target]
@@ -129,12 +146,13 @@ def _ribbons(axis: Any, ribbons: Sequence[Ribbon], boxes: Mapping[tuple[str, str
         ]  # fmt: skip
         codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3, Path.CLOSEPOLY]
         colour = _WARM if ribbon.low > 0 else _COOL if ribbon.high < 0 else SOFT
-        axis.add_patch(PathPatch(Path(points, codes), facecolor=colour, alpha=0.45, edgecolor="none", zorder=1))
-        if ribbon.share >= 0.05:
-            axis.text(
-                x1 - 0.04, top - width / 2, f"{ribbon.share:.0%}", ha="right", va="center", size=6.5, color=INK,
-                zorder=3,
-            )  # fmt: skip
+        axis.add_patch(PathPatch(Path(points, codes), facecolor=colour, edgecolor="none", zorder=1,
+                                 alpha=0.45 if ribbon.share >= _SHOWN else 0.15))  # fmt: skip
+        if ribbon.share >= _SHOWN:
+            # thin ribbons lie closer than lines of text can
+            line = min(top - width / 2, lowest.get(ribbon.target, top) - _LINE)
+            lowest[ribbon.target] = line
+            axis.text(x1 - 0.04, line, f"{ribbon.share:.0%}", ha="right", va="center", size=6.5, color=INK, zorder=3)
 
 
 def _box(axis: Any, family: Family, left: float, middle: float, tall: float) -> None:
