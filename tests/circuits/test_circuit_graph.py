@@ -213,6 +213,14 @@ def test_motifs_of_a_circuit_are_those_of_its_edges(circuit: Circuit) -> None:
     assert found["conv2"].counts["inhibition pair"] == 1
     assert found["conv2"].counts["union over cases"] == 1
     assert all(each.corrected is not None and each.corrected >= each.p for each in found["conv2"].findings)
+    assert "residual by-pass" not in found["conv2"].counts
+    # conv1:0 and conv1:1 excite the units of their own number, and inhibit each other's
+    turns = {"conv1:0": ("lines", 1), "conv1:1": ("lines", 5), "conv2:0": ("cases", 3), "conv2:1": ("cases", 7)}
+    found = circuit_motifs(circuit, trials=19, turns=turns, shortcuts=["conv2"])
+    assert found["conv2"].counts["residual by-pass"] == 2
+    assert found["conv2"].counts["equivariance pair"] == 2
+    apart = turns | {"conv1:1": ("dots", 5)}
+    assert circuit_motifs(circuit, trials=19, turns=apart)["conv2"].counts["equivariance pair"] == 0
 
 
 def test_directions_are_written_as_addresses(graph: LayerGraph) -> None:

@@ -47,9 +47,19 @@ def test_equivariance_pairs_turn_together() -> None:
     assert motifs(turned.astype(float), elements=elements, trials=19).counts["equivariance pair"] == 6
 
 
+def test_equivariance_pairs_are_of_the_same_two_families() -> None:
+    edges = np.eye(4, dtype=int)
+    elements = [0, 1, 0, 1, 3, 4, 5, 6]
+    # steps 3, 3 between the first two families and 5, 5 between the others
+    assert equivariance_pairs(edges, elements, [0, 0, 1, 1, 2, 2, 3, 3], 8) == 2
+    assert equivariance_pairs(edges, elements, [0, 0, 1, 1, 2, 3, 2, 3], 8) == 0
+    # a step beyond the largest element: 7 to 1 is as far as 0 to 2
+    assert equivariance_pairs(np.eye(2, dtype=int), [7, 0, 1, 2], order=8) == 1
+
+
 def test_a_block_that_rewrites_its_own_channels_is_a_bypass() -> None:
     weights = np.random.default_rng(2).normal(0, 0.1, (12, 12)) + np.eye(12)
-    found = motifs(weights, shortcut=True, trials=99)
+    found = motifs(weights, passed=[(unit, unit) for unit in range(12)], trials=99)
     assert found.counts["residual by-pass"] == 12
     assert {each.what: each for each in found.findings}["residual by-pass"].holds()
 
@@ -71,7 +81,7 @@ def test_random_weights_have_no_motifs() -> None:
     [
         ({"second": np.ones((2, 3))}, "Weights into 5 units are not followed by weights from 3."),
         ({"elements": [1, 2]}, "There are 2 elements for 9 units."),
-        ({"shortcut": True}, "A shortcut joins equal layers, not 4 and 5 units."),
+        ({"passed": [(4, 4)]}, "A shortcut leads beyond the 5 x 4 weights."),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict, said: str) -> None:

@@ -53,10 +53,12 @@ def test_the_fooling_network_is_honest_on_pictures_and_another_one_beyond() -> N
 
 
 def test_other_detectors_find_a_strong_plant_and_not_a_faint_one() -> None:
-    for rows in (cluster_rows(0), branch_rows(0)):
+    for rows in (cluster_rows(0, draws=1), branch_rows(0)):
         assert [row.signal for row in rows] == sorted(row.signal for row in rows)
-        assert (rows[-1].recall, rows[-1].precision) == (1, 1)
-        assert rows[0].recall < 1
+        assert rows[-1].recall == 1
+        # where one family fills a branch the others are fewer there than elsewhere, and that is said too
+        assert (rows[-1].precision or 0) > 0.7
+        assert rows[0].recall < 0.5
 
 
 def test_random_networks_differ_by_their_seed() -> None:

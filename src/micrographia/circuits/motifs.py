@@ -6,9 +6,10 @@ lead into it and out of it (degree-preserving switches: Maslov and Sneppen 2002;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from micrographia.study.null import Finding, corrected, holm, permutation_p
 Signs = Int[np.ndarray, "_target _source"]
 KEPT = 0.3  # of a target's largest weight: what counts as an edge (Olah et al. 2020 draw the same)
 SWITCHES = 10  # tried for each edge
+STEPS = 8  # of half a turn: what counts as turned by the same angle
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +79,9 @@ def opposed_paths(signs: Signs, after: Signs | None) -> int:
     return int(((excite > 0) & (inhibit > 0)).sum())
 
 
-def residual_bypasses(signs: Signs, _next: Signs | None = None) -> int:
-    """Channels that a residual block both passes by and reads for the same unit: its weights without the shortcut."""
-    return int(np.count_nonzero(np.diagonal(signs)))
+def residual_bypasses(signs: Signs, passed: Sequence[tuple[int, int]]) -> int:
+    """Edges along which a residual block hands a channel on to itself; `passed` are their places, (target, source)."""
+    return sum(bool(signs[place]) for place in passed)
 
 
 COUNTS: dict[str, Callable[[Signs, Signs | None], int]] = {
@@ -91,17 +93,20 @@ def motifs(
     first: Float[np.ndarray, "middle source"],
     second: Float[np.ndarray, "target _middle"] | None = None,
     elements: Sequence[int] | None = None,
-    shortcut: bool = False,
+    families: Sequence[int] | None = None,
+    order: int | None = None,
+    passed: Sequence[tuple[int, int]] = (),
     kept: float = KEPT,
     trials: int = 199,
     seed: int = 0,
 ) -> Motifs:
     """Count the motifs in the signed weights of a layer, and of the next one where it is given.
 
-    `elements` are the group elements (such as orientations, 0 to n - 1; -1 for none) of the sources and then of
-    the middle units: with them, equivariance pairs are counted, edges of equal sign whose ends turn by the same step.
-    `shortcut` says that `first` is what a residual block adds to its own channels, and counts by-passes. p-values are
-    corrected after Holm. Raises BadValue for layers that do not fit together.
+    `elements` are the group elements (such as orientations, 0 to `order` - 1; -1 for none) of the sources and then of
+    the middle units, `families` the numbers of their families. With them, equivariance pairs are counted: edges of
+    equal sign between the same families whose ends turn by the same step. `passed` are the places (target, source)
+    that a residual block's shortcut joins, and by-passes are counted among them. p-values are corrected after Holm.
+    Raises BadValue for layers that do not fit together.
 
     >>> motifs(np.array([[1.0, -1.0], [-1.0, 1.0]])).counts["inhibition pair"]
     1
@@ -111,16 +116,17 @@ def motifs(
             f"Weights into {first.shape[0]} units are not followed by weights from {second.shape[1]}. Give two layers "
             "that follow each other."
         )
-    if elements is not None and len(elements) != sum(first.shape):
-        raise BadValue(f"There are {len(elements)} elements for {sum(first.shape)} units. Give one for each, or -1.")
-    if shortcut and first.shape[0] != first.shape[1]:
-        raise BadValue(f"A shortcut joins equal layers, not {first.shape[1]} and {first.shape[0]} units. Leave it out.")
+    for what in (elements, families):
+        if what is not None and len(what) != sum(first.shape):
+            raise BadValue(f"There are {len(what)} elements for {sum(first.shape)} units. Give one for each, or -1.")
+    if any(target >= first.shape[0] or source >= first.shape[1] for target, source in passed):
+        raise BadValue(f"A shortcut leads beyond the {first.shape[0]} x {first.shape[1]} weights. Give places in them.")
     signs, after = signs_of(first, kept), None if second is None else signs_of(second, kept)
     counters = {name: count for name, count in COUNTS.items() if after is not None or name == "inhibition pair"}
     if elements is not None:
-        counters["equivariance pair"] = lambda here, _: equivariance_pairs(here, elements)
-    if shortcut:
-        counters["residual by-pass"] = residual_bypasses
+        counters["equivariance pair"] = lambda here, _: equivariance_pairs(here, elements, families, order)
+    if passed:
+        counters["residual by-pass"] = lambda here, _: residual_bypasses(here, passed)
     rng = np.random.default_rng(seed)
     null = {name: np.empty(trials) for name in counters}
     for trial in range(trials):
@@ -137,11 +143,19 @@ def motifs(
     return Motifs(counts, means, corrected(findings, holm))
 
 
-def circuit_motifs(circuit: Circuit, trials: int = 199, seed: int = 0) -> dict[str, Motifs]:
+def circuit_motifs(
+    circuit: Circuit,
+    trials: int = 199,
+    seed: int = 0,
+    turns: Mapping[str, tuple[str, int]] = MappingProxyType({}),
+    shortcuts: Collection[str] = (),
+) -> dict[str, Motifs]:
     """The motifs among a circuit's own edges, by the layer whose units they are about; signs are those of the weights.
 
     A circuit that was made smaller has fewer of them: they are counted in what was found, against the same number of
-    edges dealt out anew. p-values are corrected over all layers together (Holm).
+    edges dealt out anew. p-values are corrected over all layers together (Holm). `turns` say of units, by address, to
+    which family of rotation they belong and how far they are turned (see `shares.turns_of`); `shortcuts` name the
+    layers that a residual block adds to the one before.
 
     >>> circuit_motifs(circuit)["mixed3a"].counts  # doctest: +SKIP
     {'inhibition pair': 4, 'union over cases': 1, 'opposed paths': 2}
@@ -155,13 +169,22 @@ def circuit_motifs(circuit: Circuit, trials: int = 199, seed: int = 0) -> dict[s
             if edge.target in rows:
                 table[rows[edge.target], columns[edge.source]] = edge.weight
         tables.append(table)
-    found = {
-        layer: motifs(
-            table, tables[number + 1] if number + 1 < len(tables) else None, kept=0.0, trials=trials, seed=seed
-        )
-        for number, (layer, table) in enumerate(zip(circuit.layers[1:], tables, strict=True))
-        if len(table) > 1
-    }
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in turns.values()))}
+    found = {}
+    for number, (before, layer) in enumerate(pairwise(circuit.layers)):
+        if len(tables[number]) < 2:
+            continue
+        ends = units[before] + units[layer]
+        known = any(name in turns for name in units[before]) and any(name in turns for name in units[layer])
+        place = {name.rpartition(":")[2]: column for column, name in enumerate(units[before])}
+        own = [(row, place[name.rpartition(":")[2]]) for row, name in enumerate(units[layer])
+               if layer in shortcuts and name.rpartition(":")[2] in place]  # fmt: skip
+        found[layer] = motifs(
+            tables[number], tables[number + 1] if number + 1 < len(tables) else None,
+            [turns[name][1] if name in turns else -1 for name in ends] if known else None,
+            [numbers[turns[name][0]] if name in turns else -1 for name in ends] if known else None,
+            STEPS, own, kept=0.0, trials=trials, seed=seed,
+        )  # fmt: skip
     fixed = iter(holm(np.array([each.p for one in found.values() for each in one.findings])))
     return {
         layer: replace(one, findings=tuple(replace(each, corrected=float(next(fixed))) for each in one.findings))
@@ -169,20 +192,26 @@ def circuit_motifs(circuit: Circuit, trials: int = 199, seed: int = 0) -> dict[s
     }
 
 
-def equivariance_pairs(signs: Signs, elements: Sequence[int]) -> int:
-    """Pairs of edges of equal sign between families whose two ends differ by the same step of the group.
+def equivariance_pairs(
+    signs: Signs, elements: Sequence[int], families: Sequence[int] | None = None, order: int | None = None
+) -> int:
+    """Pairs of edges of equal sign between the same families whose two ends differ by the same step of the group.
 
     >>> equivariance_pairs(np.eye(3, dtype=int), [0, 1, 2, 0, 1, 2])
     3
     """
-    sources, targets = np.array(elements[: signs.shape[1]]), np.array(elements[signs.shape[1] :])
-    order = int(max(elements, default=0)) + 1
+    turns = np.array(elements)
+    of = np.zeros(len(turns), dtype=np.int64) if families is None else np.array(families)
+    width, steps = signs.shape[1], int(max(elements, default=0)) + 1 if order is None else order
     count = 0
     for sign in (1, -1):
         rows, columns = np.nonzero(signs == sign)
-        known = (targets[rows] >= 0) & (sources[columns] >= 0)
-        steps = (targets[rows[known]] - sources[columns[known]]) % order
-        sizes = np.bincount(steps, minlength=order)
+        targets, sources = rows + width, columns
+        known = (turns[targets] >= 0) & (turns[sources] >= 0)
+        targets, sources = targets[known], sources[known]
+        step = (turns[targets] - turns[sources]) % steps
+        pair = of[targets] * (of.max(initial=0) + 1) + of[sources]
+        sizes = np.unique(pair * steps + step, return_counts=True)[1]
         count += int((sizes * (sizes - 1) // 2).sum())
     return count
 

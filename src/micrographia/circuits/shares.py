@@ -112,6 +112,25 @@ def read_families(documents: Sequence[Any], graph: LayerGraph) -> dict[str, dict
     return found
 
 
+def turns_of(documents: Sequence[Any], steps: int) -> dict[str, tuple[str, int]]:
+    """Of each unit that `families` put into a rotation family: the family, and how far it is turned, in `steps` steps.
+
+    All steps together are half a turn, after which a line looks the same. Other documents say nothing of turns.
+
+    >>> turns_of([{"layer": "a", "group": "rotation", "families": [
+    ...     {"label": "x", "members": [{"unit": "a:3", "element": 45.0}]}]}], 8)
+    {'a:3': ('a:x', 2)}
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for document in documents:
+        if isinstance(document, Mapping) and document.get("group") == "rotation":
+            for family in document.get("families", ()):
+                for member in family["members"]:
+                    step = round(float(member["element"]) % 180 * steps / 180) % steps
+                    found.setdefault(str(member["unit"]), (f"{document['layer']}:{family['label']}", step))
+    return found
+
+
 def _named(document: Any) -> list[tuple[str, str, Any]]:
     """The layer, family and channel of every member."""
     if isinstance(document, Mapping) and isinstance(document.get("families"), list):

@@ -50,7 +50,8 @@ class Step:
 class Entry:
     """A first mixing of channels: `weight` over what `steps` make of the source layer.
 
-    `key` names the convolution and its rows, `source` what it reads, by which both are computed only once.
+    `key` names the convolution and its rows, `source` what it reads, by which both are computed only once. A `shortcut`
+    hands each channel on as it is.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Entry:
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
+    shortcut: bool = False
 
     def before(self, value: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         """What the convolution reads of these channels."""
@@ -325,7 +327,7 @@ class _Slicing:
         like = next((p for p in self.stage.full.parameters()), torch.zeros(()))
         eye = torch.eye(width, dtype=like.dtype, device=like.device)[:, :, None, None]
         rows = slice(None) if channel is None else slice(channel, channel + 1)
-        return self._entry(f"{node.name}[{channel}]", node.name, steps, eye[rows], None, (1, 1), (0, 0), (1, 1))
+        return self._entry(f"{node.name}[{channel}]", node.name, steps, eye[rows], None, (1, 1), (0, 0), (1, 1), True)
 
     def _convolution(self, node: fx.Node, conv: Any, channel: int | None) -> fx.Node:
         rows = slice(None) if channel is None else slice(channel, channel + 1)

@@ -18,10 +18,10 @@ from torch import Tensor
 from micrographia.circuits.controls import Plan
 from micrographia.circuits.evidence import circuit_of
 from micrographia.circuits.graph import Circuit, to_dot, to_graphml
-from micrographia.circuits.motifs import Motifs, circuit_motifs
+from micrographia.circuits.motifs import STEPS, Motifs, circuit_motifs
 from micrographia.circuits.probe import Target, target
 from micrographia.circuits.schema import check_against, read_circuit
-from micrographia.circuits.shares import read_families
+from micrographia.circuits.shares import read_families, turns_of
 from micrographia.circuits.verdict import PICTURES
 from micrographia.circuits.verify import Verification, Verified, verify
 from micrographia.console import Stages, silent
@@ -96,18 +96,25 @@ def find(
     True
     """
     goal = target(graph, what)
-    groups = read_families([_document(file) for file in families], graph)
+    documents = [_document(file) for file in families]
+    groups = read_families(documents, graph)
     shown = pictures_of(graph, images, SHARE * pictures, seed)
     done = verify(graph, goal, shown, plan, networks=networks, pictures=pictures, seed=seed, stages=stages)
     arguments = {"target": str(goal), "members": [list(each) for each in goal.members], "images": images,
                  "pictures": pictures, "networks": networks, **asdict(plan)}  # fmt: skip
     source = asdict(made_by(graph, "graph", arguments, seed))
     circuit = circuit_of(graph, done.probe, done.ablation, done.links, {}, source, seed, stages)
-    counted = circuit_motifs(circuit, seed=seed)
+    counted = circuit_motifs(circuit, seed=seed, turns=turns_of(documents, STEPS), shortcuts=_shortcuts(done))
     scores = done.verification.to_json() | {"motifs": {layer: each.to_json() for layer, each in counted.items()}}
     circuit = replace(circuit, scores=scores)
     view = family_view(graph, circuit, done, groups, seed, stages) if families else None
     return Found(circuit, done, shown, words(goal, circuit, done.verification, plan), counted, view)
+
+
+def _shortcuts(done: Verified) -> list[str]:
+    """The layers of a circuit that a residual block adds to the one before, the target's apart."""
+    between = zip(done.probe.chain.layers[1:-1], done.probe.chain.stages, strict=False)
+    return [layer for layer, stage in between if any(entry.shortcut for entry in stage.reader(0).entries)]
 
 
 def _document(file: Path) -> Any:
