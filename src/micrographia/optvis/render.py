@@ -24,18 +24,14 @@ from micrographia.optvis.appearance import appearance
 from micrographia.optvis.ascend import REDIRECTED_STEPS, ascend
 from micrographia.optvis.batches import in_order, on_threads
 from micrographia.optvis.disturb import LucidOrder
-from micrographia.optvis.judge import answers, judged
-from micrographia.optvis.network import Network, Place, network, place, seen_by, with_type
-from micrographia.optvis.parametrise import Parametrisation, default_fourier, faint
-from micrographia.optvis.precision import BFLOAT16_FROM, as_good, bfloat16_pays, device_of, type_of
+from micrographia.optvis.group import Group, Job, check_reached, group_of, window_of
+from micrographia.optvis.judge import judged
+from micrographia.optvis.network import Network, Place, place, seen_by
+from micrographia.optvis.parametrise import Parametrisation, default_fourier
+from micrographia.optvis.precision import device_of, type_of
 from micrographia.optvis.quality import Quality, quality_of
 from micrographia.optvis.transform import Transform, default_warp, described, middle
 from micrographia.unit import Unit
-
-# pictures side by side, for windows below so many px: a batch is always filled up to this number, because kernels that
-# are chosen by the size of the batch round differently
-LANES = {"cpu": ((40, 32), (72, 16), (1 << 30, 8)), "accelerator": ((128, 64), (1 << 30, 32))}
-SHARED_FROM = 40  # px; Fourier transforms of smaller pictures round differently on several threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,26 +101,12 @@ def render(
     if batch is not None and batch < 1:
         raise BadValue(f"A batch of {batch} holds no picture. Take at least 1.")
     places = [place(graph, unit, objective, chosen.share) for unit in units]
-    job = _Job(graph, chosen, objective, parametrisation, transform, seed, where, dtype)
+    job = Job(graph, chosen, objective, parametrisation, transform, seed, where, dtype)
     return _render(job, list(units), places, batch, progress)
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """The arguments that all pictures of one call share."""
-
-    graph: LayerGraph
-    quality: Quality
-    objective: str
-    parametrisation: Parametrisation | None
-    transform: Transform | None
-    seed: int
-    device: torch.device
-    dtype: torch.dtype | None
-
-
 def _render(
-    job: _Job,
+    job: Job,
     units: list[Unit],
     places: list[Place],
     batch: int | None,
@@ -146,11 +128,11 @@ def _render(
 
 
 def _batches(
-    job: _Job, groups: list[list[int]], units: list[Unit], places: list[Place], batch: int | None
+    job: Job, groups: list[list[int]], units: list[Unit], places: list[Place], batch: int | None
 ) -> Iterator[Callable[[Callable[[], None]], tuple[list[int], list[Rendered]]]]:
     """One task for each batch: the numbers of its units, and their pictures."""
     for indices in groups:
-        group = _group(job, places[indices[0]], batch)
+        group = group_of(job, places[indices[0]], batch)
         for start in range(0, len(indices), group.lanes):
             members = indices[start : start + group.lanes]
             here, there = [units[i] for i in members], [places[i] for i in members]
@@ -163,103 +145,9 @@ def _task(
     return members, make(check)
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """What the units of one path and cell share: networks to climb in and to judge by, the layer's values on grey.
-
-    `lanes` pictures climb together; `shared` says that the operations of a step may be shared out among threads.
-    """
-
-    climber: Network
-    judge: Network
-    on_grey: Float[Tensor, " unit"]
-    lanes: int
-    shared: bool
-
-
-def _group(job: _Job, where: Place, batch: int | None) -> _Group:
-    climber, judge = _networks(job, where)
-    lanes = _lanes(climber, job, batch)
-    return _Group(climber, judge, _on_grey(job, climber, judge), lanes, _is_shared(climber, job, lanes))
-
-
-def _networks(job: _Job, where: Place) -> tuple[Network, Network]:
-    """The network to climb in and the one to judge by, which sees the card's whole picture in full precision."""
-    full = torch.float64 if job.dtype == torch.float64 else torch.float32
-    judge = climber = network(job.graph, where, full, job.device)
-    card = job.graph.card
-    if where.cell is not None and where.size != card.size:
-        layer = job.graph.layer(where.layer)
-        middle = layer.shape[1] // 2, layer.shape[2] // 2
-        judge = network(job.graph, Place(where.layer, where.channel, middle, card.size), full, job.device)
-    if job.dtype not in (None, full):
-        climber = with_type(climber, job.dtype)
-    elif job.dtype is None and _window(climber)[0] >= BFLOAT16_FROM and bfloat16_pays(job.device):
-        half = with_type(climber, torch.bfloat16)
-        climber = half if _agree(climber, half, job) else climber
-    return climber, judge
-
-
-def _window(net: Network) -> tuple[int, int]:
-    return net.box.bottom - net.box.top + 1, net.box.right - net.box.left + 1
-
-
-def _trial(net: Network, job: _Job, count: int) -> Tensor:
-    """Faint random pictures, as a climb meets them in its first steps, always the same."""
-    made = faint(_window(net), job.graph.card.channels, count)
-    return made.to(job.device, torch.float64 if net.dtype == torch.float64 else torch.float32)
-
-
-def _gradient(net: Network, job: _Job, images: Tensor) -> Tensor:
-    leaf = images.clone().requires_grad_(True)
-    values = net(seen_by(leaf, job.graph.card, net.dtype), start=True)
-    _check_reached(values, net.layer)
-    return torch.autograd.grad(values.float().square().sum(), leaf)[0]
-
-
-def _agree(full: Network, half: Network, job: _Job) -> bool:
-    """Whether the gradients at faint random pictures point the same way in both types."""
-    images = _trial(full, job, 4)
-    return as_good(_gradient(full, job, images), _gradient(half, job, images))
-
-
-def _lanes(net: Network, job: _Job, batch: int | None) -> int:
-    """How many pictures climb together: as many as pay, or one where a picture's gradient depends on its place."""
-    if batch is not None:
-        return batch
-    table = LANES["cpu" if job.device.type == "cpu" else "accelerator"]
-    lanes = next(count for below, count in table if max(_window(net)) < below)
-    if job.device.type == "cpu":
-        images = _trial(net, job, lanes)
-        if not torch.equal(_gradient(net, job, images.roll(1, 0)), _gradient(net, job, images).roll(1, 0)):
-            return 1
-    return lanes
-
-
-def _is_shared(net: Network, job: _Job, lanes: int) -> bool:
-    """Whether the gradient is the same, bit for bit, on one thread and on as many as there are."""
-    if job.device.type != "cpu" or torch.get_num_threads() == 1:
-        return True
-    if max(_window(net)) < SHARED_FROM:
-        return False
-    images = _trial(net, job, lanes)
-    with on_threads(1):
-        alone = _gradient(net, job, images)
-    return torch.equal(alone, _gradient(net, job, images))
-
-
-def _on_grey(job: _Job, climber: Network, judge: Network) -> Float[Tensor, " unit"]:
-    """The layer's values on plain grey: at the cell, or the greatest of each map."""
-    plain = climber.dtype if climber.dtype == torch.float64 else torch.float32
-    grey = torch.full((1, job.graph.card.channels, *_window(climber)), 0.5, dtype=plain, device=job.device)
-    with torch.no_grad():
-        values = answers(judge, grey, job.graph.card)[0]
-    return values if values.ndim == 1 else values.flatten(1).amax(1)
-
-
 def _batch(
-    job: _Job,
-    group: _Group,
+    job: Job,
+    group: Group,
     units: list[Unit],
     places: list[Place],
     check: Callable[[], None],
@@ -269,15 +157,15 @@ def _batch(
 
 
 def _climbed(
-    job: _Job,
-    group: _Group,
+    job: Job,
+    group: Group,
     units: list[Unit],
     places: list[Place],
     check: Callable[[], None],
 ) -> list[Rendered]:
     climber, judge, lanes = group.climber, group.judge, group.lanes
     card, quality = job.graph.card, job.quality
-    window = _window(climber)
+    window = window_of(climber)
     transform = job.transform or default_warp(window)
     make = job.parametrisation or default_fourier(window)
     canvas = transform.canvas(window)
@@ -296,7 +184,7 @@ def _climbed(
         check()
         seen = transform(make(numbers, canvas), drawn[step], window)
         values = climber(seen_by(seen, card, climber.dtype), start=step < REDIRECTED_STEPS)
-        _check_reached(values, climber.layer)
+        check_reached(values, climber.layer)
         return _chosen(values.to(plain), channels)
 
     climb = ascend(value, torch.stack(starts).to(job.device, plain), quality)
@@ -333,15 +221,7 @@ def _chosen(values: Tensor, channels: Tensor) -> Tensor:
     return own if own.ndim == 1 else torch.stack([each.mean() for each in own])
 
 
-def _check_reached(values: Tensor, layer: str) -> None:
-    if not values.requires_grad:
-        raise BadValue(
-            f"Gradients do not reach {layer} from the picture: an operation on the way has none. "
-            "Choose a layer before it."
-        )
-
-
-def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _Job) -> None:
+def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: Job) -> None:
     for lane, unit in enumerate(units):
         if not torch.isfinite(course[:, lane]).all():
             raise BadValue(
@@ -351,7 +231,7 @@ def _check_finite(course: Float[Tensor, "step batch"], units: list[Unit], job: _
 
 
 def _settings(
-    job: _Job, climber: Network, make: Parametrisation, transform: Transform, canvas: tuple[int, int]
+    job: Job, climber: Network, make: Parametrisation, transform: Transform, canvas: tuple[int, int]
 ) -> dict[str, Any]:
     return {
         "network": job.graph.card.name,
