@@ -60,7 +60,7 @@ def looks(graph: LayerGraph, layer: str) -> Looks:
 def pictures(store: Store, graph: LayerGraph, layer: str, otherwise: list[Tile]) -> list[Tile]:
     """The optimised picture of each unit that the store has one of, and the tile given otherwise.
 
-    Raises BadStore where the store is of other weights.
+    Raises BadStore where the store is of other weights, or has no picture of the layer at all.
     """
     if store.manifest.fingerprint != graph.fingerprint:
         raise BadStore(
@@ -68,6 +68,7 @@ def pictures(store: Store, graph: LayerGraph, layer: str, otherwise: list[Tile])
             f"Name a store of these weights, or leave it out to draw kernels."
         )
     chosen: list[Tile] = []
+    found = 0
     for channel, tile in enumerate(otherwise):
         unit = Unit(graph.layer(layer).name, channel)
         record = get(store, unit, "vis") if layer in {each["name"] for each in store.manifest.layers} else None
@@ -77,6 +78,12 @@ def pictures(store: Store, graph: LayerGraph, layer: str, otherwise: list[Tile])
         else:
             data = (store.folder / unit.layer / str(channel) / name).read_bytes()
             chosen.append(_small(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))))
+            found += 1
+    if otherwise and not found:
+        raise BadStore(
+            f"{store.folder} holds no optimised pictures of {layer}. Run micrographia observe with --layers {layer} "
+            f"and --out {store.folder} first, or leave the store out to draw kernels."
+        )
     return chosen
 
 
