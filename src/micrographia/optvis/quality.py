@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from micrographia.errors import BadValue, suggest
+
+WIDE = 64  # px
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Quality:
 
     `share` is the largest part of the card's picture that is optimised, `rate` the step of Adam, which falls to zero
     over the last `settle` steps; an image whose objective has grown by less than `plateau` (a share of its value)
-    from one window of `window` steps to the next goes on to these last steps.
+    from one window of `window` steps to the next goes on to these last steps. What a unit sees below `WIDE` px costs
+    little and has more to gain: steps grow with one over its side, to `longer` times as many.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Quality:
     share: float = 1.0
     plateau: float = 0.01
     window: int = 32
+    longer: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.settle <= self.steps or self.rate <= 0 or not 0 < self.share <= 1:
@@ -31,11 +35,20 @@ class Quality:
                 "Take at least 1 step, settle within the steps, a rate above 0 and a share between 0 and 1."
             )
 
+    def seeing(self, px: int) -> Quality:
+        """The settings for a unit that sees so many px, of its longer side.
+
+        >>> QUALITIES["thumbnail"].seeing(32).steps
+        48
+        """
+        factor = min(max(WIDE / px, 1.0), max(self.longer, 1.0))
+        return replace(self, steps=round(self.steps * factor), settle=round(self.settle * factor), longer=1.0)
+
 
 QUALITIES = {
     quality.name: quality
     for quality in (
-        Quality("thumbnail", steps=24, rate=0.25, settle=16, share=4 / 7),
+        Quality("thumbnail", steps=24, rate=0.25, settle=16, share=4 / 7, longer=3.0),
         Quality("standard", steps=160, rate=0.08, settle=48),
         Quality("fine", steps=512, rate=0.05, settle=128),
     )

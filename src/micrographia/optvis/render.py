@@ -164,7 +164,7 @@ def _climbed(
     check: Callable[[], None],
 ) -> list[Rendered]:
     climber, judge, lanes = group.climber, group.judge, group.lanes
-    card, quality = job.graph.card, job.quality
+    card, quality = job.graph.card, job.quality.seeing(max(window_of(climber)))
     window = window_of(climber)
     transform = job.transform or default_warp(window)
     make = job.parametrisation or default_fourier(window)
@@ -237,7 +237,7 @@ def _settings(
         "network": job.graph.card.name,
         "fingerprint": job.graph.fingerprint,
         "objective": job.objective,
-        "quality": asdict(job.quality),
+        "quality": asdict(job.quality.seeing(max(window_of(climber)))),
         "parametrisation": repr(make),
         "transform": described(transform),
         "canvas": list(canvas),
