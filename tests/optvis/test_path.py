@@ -73,6 +73,9 @@ def test_likeness_is_the_mean_rank_correlation(small: LayerGraph) -> None:
         assert result.natural[row] == pytest.approx(among, abs=1e-6)
         assert result.others[row] == pytest.approx(spearmanr(channels[0], channels[1]).statistic, abs=1e-6)
     assert result.to_json()["layers"][1]["layer"] == "concat"
+    single = path(UNIT, one, {name: each[1:2] for name, each in found.items()}, others)
+    assert np.isnan(single.natural).all()
+    assert single.to_json()["layers"][0]["natural"] is None
 
 
 def test_the_layers_of_a_path_are_those_that_lead_to_the_unit(small: LayerGraph) -> None:

@@ -92,13 +92,13 @@ def test_vis_tells_every_number_and_further_pictures(empty: Store, made_by: Call
 
 @pytest.mark.parametrize(("p", "said"), [(0.01, "excites the layers on the way more"), (0.4, "No sign that")])
 def test_the_path_check_says_what_it_found(empty: Store, made_by: Callable[..., MadeBy], p: float, said: str) -> None:
-    rows = [{"layer": "conv2d0", "own": 0.5, "others": 0.25, "natural": 0.75}]
+    rows = [{"layer": "conv2d0", "own": 0.5, "others": 0.25, "natural": None if p == 0.4 else 0.75}]
     put(empty, UNIT, "vis", made_by(), {"dead": False, "reached": 1.0}, {}, {"vis.jpg": b"x"})
     put(empty, UNIT, "path", made_by(), {"layers": rows, "p": 0.005, "corrected_p": p, "n": 40, "null": "others"})
     html = html_of(empty, "path")
     assert said in html
     assert f"corrected p = {p}" in html
-    assert re.findall(r"<td>(.*?)</td>", html) == ["0.5", "0.75", "0.25"]
+    assert re.findall(r"<td>(.*?)</td>", html) == ["0.5", "-" if p == 0.4 else "0.75", "0.25"]
 
 
 def values_for_activation() -> dict[str, Any]:

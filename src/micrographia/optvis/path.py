@@ -33,7 +33,8 @@ class Path:
     """How alike a unit's optimised picture and its natural examples are, layer by layer, in rank correlations.
 
     `own` is the mean over the unit's examples, `others` that over examples of other units, and `natural` what the
-    unit's examples have among themselves. The finding's effect is the mean over layers of own - others.
+    unit's examples have among themselves, NaN where there is only one. The finding's effect is the mean over layers of
+    own - others.
     """
 
     unit: Unit
@@ -44,9 +45,12 @@ class Path:
     finding: Finding
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; `natural` is None where there is one example."""
         columns = zip(self.layers, self.own.tolist(), self.others.tolist(), self.natural.tolist(), strict=True)
-        rows = [{"layer": name, "own": own, "others": far, "natural": near} for name, own, far, near in columns]
+        rows = [
+            {"layer": name, "own": own, "others": far, "natural": None if np.isnan(near) else near}
+            for name, own, far, near in columns
+        ]
         return {"layers": rows, **self.finding.to_json()}
 
 
@@ -108,10 +112,10 @@ def path(unit: Unit, made: Trace, own: Trace, others: Trace) -> Path:
 
 
 def _among(examples: Float[np.ndarray, "example channel"]) -> float:
-    """The mean rank correlation of examples with each other; of a single one, 1."""
+    """The mean rank correlation of examples with each other; of a single one, NaN."""
     count = len(examples)
     table = examples @ examples.T
-    return float((table.sum() - np.trace(table)) / (count * (count - 1))) if count > 1 else 1.0
+    return float((table.sum() - np.trace(table)) / (count * (count - 1))) if count > 1 else float("nan")
 
 
 def _ranks(values: Float[np.ndarray, "picture channel"]) -> Float[np.ndarray, "picture channel"]:

@@ -176,7 +176,8 @@ def _path(scene: Scene) -> dict[str, Any] | None:
     p = values["corrected_p"] if values.get("corrected_p") is not None else values["p"]
     columns = ("own", "natural", "others")
     rows = [
-        {"layer": each["layer"], **{name: words.number(each[name]) for name in columns}} for each in values["layers"]
+        {"layer": each["layer"]} | {n: "-" if each[n] is None else words.number(each[n]) for n in columns}
+        for each in values["layers"]
     ]
     return {"rows": rows, "p": words.number(p), "holds": p <= 0.05, "n": values["n"], "null": values["null"]}
 
