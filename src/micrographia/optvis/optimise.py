@@ -97,7 +97,8 @@ def optimise(
     asked = type_of(precision)
     dtype = asked or torch.float32
     card, size = graph.card, size or graph.card.size
-    make, transform = parametrisation or Fourier(), transform or default_warp(size)
+    make = parametrisation or Fourier(chosen.decay)
+    transform = transform or default_warp(size, chosen.moves)
     canvas = size if transform == STILL else transform.canvas(size)
     kept = _kept(graph, objective)
     frozen = _network(graph, objective.layers, kept, dtype, where)

@@ -232,7 +232,7 @@ class Fourier:
         return _falling(size, self.decay) * (self.gain * (size[0] * size[1]) ** 0.5)
 
 
-def default_fourier(window: Extent) -> Fourier:
+def default_fourier(window: Extent, decay: float = Fourier.decay) -> Fourier:
     """Spectrum, contrast and gain for a window: below 27 px more contrast, below 56 px faster steps.
 
     The smaller a patch of a photograph, the closer it comes to pure black and white, so a limit of contrast that suits
@@ -243,7 +243,7 @@ def default_fourier(window: Extent) -> Fourier:
     (True, 3.0)
     """
     small, smaller = max(1.0, 56 / max(window)), max(1.0, 27 / max(window))
-    return Fourier(gain=0.25 * small**0.75, contrast=round(min(1.2 * smaller**0.68, 3.0), 3))
+    return Fourier(decay, gain=0.25 * small**0.75, contrast=round(min(1.2 * smaller**0.68, 3.0), 3))
 
 
 def faint(size: Extent, channels: int, count: int) -> Float[Tensor, "count channel height width"]:

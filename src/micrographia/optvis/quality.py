@@ -16,7 +16,8 @@ class Quality:
     `share` is the largest part of the card's picture that is optimised, `rate` the step of Adam, which falls to zero
     over the last `settle` steps; an image whose objective has grown by less than `plateau` (a share of its value)
     from one window of `window` steps to the next goes on to these last steps. What a unit sees below `WIDE` px costs
-    little and has more to gain: steps grow with one over its side, to `longer` times as many.
+    little and has more to gain: steps grow with one over its side, to `longer` times as many. `moves` is the share of
+    the default transforms' ranges, `decay` that of the default spectrum: few steps get further with little movement.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Quality:
     plateau: float = 0.01
     window: int = 32
     longer: float = 1.0
+    moves: float = 1.0
+    decay: float = 1.25
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.settle <= self.steps or self.rate <= 0 or not 0 < self.share <= 1:
@@ -48,7 +51,7 @@ class Quality:
 QUALITIES = {
     quality.name: quality
     for quality in (
-        Quality("thumbnail", steps=24, rate=0.25, settle=16, share=4 / 7, longer=3.0),
+        Quality("thumbnail", steps=24, rate=0.15, settle=12, share=4 / 7, longer=3.0, moves=0.25, decay=1.2),
         Quality("standard", steps=160, rate=0.08, settle=48),
         Quality("fine", steps=512, rate=0.05, settle=128),
     )

@@ -166,8 +166,8 @@ def _climbed(
     climber, judge, lanes = group.climber, group.judge, group.lanes
     card, quality = job.graph.card, job.quality.seeing(max(window_of(climber)))
     window = window_of(climber)
-    transform = job.transform or default_warp(window)
-    make = job.parametrisation or default_fourier(window)
+    transform = job.transform or default_warp(window, quality.moves)
+    make = job.parametrisation or default_fourier(window, quality.decay)
     canvas = transform.canvas(window)
     filled = units + units[:1] * (lanes - len(units))
     channels = torch.tensor([p.channel for p in places] + [places[0].channel] * (lanes - len(units)))

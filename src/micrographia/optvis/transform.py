@@ -84,15 +84,15 @@ def described(transform: Transform) -> dict[str, Any]:
 STILL = Warp(jitter=0.0, scale=0.0, rotate=0.0)
 
 
-def default_warp(window: Extent) -> Warp:
+def default_warp(window: Extent, moves: float = 1.0) -> Warp:
     """Jitter of a fourteenth of the window but at most 8 px, scale within 10 % and rotation within 10 degrees.
 
     Windows below 56 px are turned and scaled less in proportion, and those below 28 px move less: there, what moves
-    blurs the finest lines that a unit looks for.
+    blurs the finest lines that a unit looks for. `moves` is the share of all these that is taken.
     """
     longest = max(window)
-    calm = min(1.0, longest / 56)
-    return Warp(jitter=min(8.0, longest / 14) * min(1.0, longest / 28), scale=0.1 * calm, rotate=10.0 * calm)
+    calm = min(1.0, longest / 56) * moves
+    return Warp(jitter=min(8.0, longest / 14) * min(1.0, longest / 28) * moves, scale=0.1 * calm, rotate=10.0 * calm)
 
 
 def middle(
