@@ -107,6 +107,8 @@ def test_a_file_is_checked_against_the_network(
         (["conv3:0", "--size", "0"], "A circuit of size 0 has nothing in it."),
         (["conv3:0", "--depth", "0"], "A circuit of depth 0 has no edges."),
         (["conv3:0", "--networks", "3"], "3 controls cannot give a p-value of 0.05."),
+        (["conv3:0", "--pictures", "1"], "A circuit cannot be found on 1 pictures. Give 2 or more."),
+        (["conv3:0", "--store", "nowhere"], "nowhere holds no store."),
         (["conv3:0", "--out", f"{__file__}/out"], "test_graph.py cannot be used (Not a directory). Choose another"),
         (["conv3:0", "--check", "nowhere.json"], "nowhere.json: No such file or directory."),
     ],
@@ -133,6 +135,13 @@ def test_the_command_prints_the_circuit_and_its_verdict(
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "micrographia/circuit/1"
     assert plain(document["scores"]["controls"])
+
+
+def test_families_of_other_layers_are_refused(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "families.json"
+    file.write_text('{"conv3": {"own": [1]}}')
+    assert run(["graph", model, "conv3:0", "--depth", "2", "--families", str(file)]) == 2
+    assert "None of the families is in a layer of the circuit (conv1, conv2)." in capsys.readouterr().err
 
 
 def test_planted_refuses_a_negative_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,8 +126,10 @@ def turns_of(documents: Sequence[Any], steps: int) -> dict[str, tuple[str, int]]
         if isinstance(document, Mapping) and document.get("group") == "rotation":
             for family in document.get("families", ()):
                 for member in family["members"]:
-                    step = round(float(member["element"]) % 180 * steps / 180) % steps
-                    found.setdefault(str(member["unit"]), (f"{document['layer']}:{family['label']}", step))
+                    element = member.get("element")
+                    if isinstance(element, (int, float)):
+                        step = round(element % 180 * steps / 180) % steps
+                        found.setdefault(str(member["unit"]), (f"{document['layer']}:{family['label']}", step))
     return found
 
 

@@ -43,7 +43,7 @@ def graph(
     from micrographia.circuits.controls import Plan
     from micrographia.jobs.choose import open_network
     from micrographia.jobs.graph import check as check_file
-    from micrographia.jobs.graph import find, write
+    from micrographia.jobs.graph import checked_store, find, write
     from micrographia.publish.atomic import usable
 
     network = open_network(model, weights)
@@ -58,8 +58,11 @@ def graph(
         raise BadValue("No unit was named. Give one, such as mixed4a:97, or --check FILE.")
     if method == "magnitude":
         raise BadValue("The method magnitude is a control. Choose attribution, net, weight, snip, force or actgrad.")
+    # what can be said to be wrong is said before the work
     if out is not None:
         usable(out)
+    if store is not None:
+        checked_store(network, store)
     plan = Plan(depth, size, method, level, ablation)
     with console.bars(quiet=json) as stages:
         found = find(network, unit, images, plan, pictures, networks, seed, stages, families or ())

@@ -72,6 +72,17 @@ def _numbers(effect: Interval) -> tuple[float, float, float]:
     return effect.value, effect.low, effect.high
 
 
+def chosen_families(layers: Sequence[str], families: Mapping[str, Groups]) -> dict[str, Groups]:
+    """The families of a circuit's layers before the target's; raises BadValue where there are none."""
+    chosen = {layer: families[layer] for layer in layers[:-1] if families.get(layer)}
+    if not chosen:
+        raise BadValue(
+            f"None of the families is in a layer of the circuit ({', '.join(layers[:-1])}). Give families of "
+            "these layers, or another depth."
+        )
+    return chosen
+
+
 def family_view(
     graph: LayerGraph,
     circuit: Circuit,
@@ -82,12 +93,7 @@ def family_view(
 ) -> FamilyView:
     """Measure the families of a circuit's layers; raises BadValue where none of them is in these layers."""
     aim = circuit.node(circuit.target)
-    chosen = {layer: families[layer] for layer in circuit.layers[:-1] if families.get(layer)}
-    if not chosen:
-        raise BadValue(
-            f"None of the families is in a layer of the circuit ({', '.join(circuit.layers[:-1])}). Give families of "
-            "these layers, or another depth."
-        )
+    chosen = chosen_families(circuit.layers, families)
     # the first layer with families begins the view
     layers = circuit.layers[next(i for i, layer in enumerate(circuit.layers) if layer in chosen) :]
     own = {circuit.target.partition(":")[2]: [channel for channel, _ in aim.members]}

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from micrographia.circuits.chain import chain_layers
 from micrographia.circuits.controls import Plan
 from micrographia.circuits.evidence import circuit_of
 from micrographia.circuits.graph import Circuit, to_dot, to_graphml
@@ -28,7 +29,7 @@ from micrographia.console import Stages, silent
 from micrographia.errors import BadStore, BadValue
 from micrographia.images.bundled import open_images
 from micrographia.images.source import batches
-from micrographia.jobs.family_view import FamilyView, drawn, family_view
+from micrographia.jobs.family_view import FamilyView, chosen_families, drawn, family_view
 from micrographia.jobs.provenance import made_by
 from micrographia.model.capture import capture
 from micrographia.model.graph import LayerGraph
@@ -38,7 +39,7 @@ from micrographia.publish.draw import Tile
 from micrographia.publish.plain import plain
 from micrographia.publish.plot import encoded
 from micrographia.publish.ribbons import TILES
-from micrographia.publish.store import get, open_store
+from micrographia.publish.store import Store, get, open_store
 from micrographia.unit import Unit
 
 SHARE = 4  # pictures are drawn from so many times as many as a half holds
@@ -98,6 +99,10 @@ def find(
     goal = target(graph, what)
     documents = [_document(file) for file in families]
     groups = read_families(documents, graph)
+    if pictures < 2:
+        raise BadValue(f"A circuit cannot be found on {pictures} pictures. Give 2 or more.")
+    if families:
+        chosen_families(chain_layers(graph, goal.layer, plan.depth), groups)
     shown = pictures_of(graph, images, SHARE * pictures, seed)
     done = verify(graph, goal, shown, plan, networks=networks, pictures=pictures, seed=seed, stages=stages)
     arguments = {"target": str(goal), "members": [list(each) for each in goal.members], "images": images,
@@ -237,15 +242,21 @@ def _crop(picture: Tensor, stride: Any, field: Any, offset: Any, cell: tuple[int
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE), Image.Resampling.BICUBIC))
 
 
-def _stored(graph: LayerGraph, store: Path | None, units: Mapping[str, list[int]]) -> dict[str, Tile]:
-    if store is None:
-        return {}
+def checked_store(graph: LayerGraph, store: Path) -> Store:
+    """The store, if it is of this network's weights; raises BadStore."""
     opened = open_store(store)
     if opened.manifest.fingerprint != graph.fingerprint:
         raise BadStore(
             f"{store} was made with weights {opened.manifest.fingerprint[:12]}, not {graph.fingerprint[:12]}. "
             "Name a store of these weights, or leave it out."
         )
+    return opened
+
+
+def _stored(graph: LayerGraph, store: Path | None, units: Mapping[str, list[int]]) -> dict[str, Tile]:
+    if store is None:
+        return {}
+    opened = checked_store(graph, store)
     known = {each["name"] for each in opened.manifest.layers}
     tiles = {}
     for layer in units:
