@@ -34,7 +34,7 @@ def test_number_is_the_number_to_three_digits(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0, "0.00 %"), (1, "100 %"), (0.1234, "12 %"), (0.05, "5.0 %"), (0.00001, "<0.01 %")]
+    ("share", "text"), [(0, "0 %"), (1, "100 %"), (0.1234, "12 %"), (0.05, "5.0 %"), (0.00001, "<0.01 %")]
 )
 def test_percent(share: float, text: str) -> None:
     assert words.percent(share) == text

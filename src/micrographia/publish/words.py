@@ -41,7 +41,8 @@ def percent(share: float | int) -> str:
     value = share * 100
     if 0 < abs(value) < 0.01:
         return "<0.01 %"
-    return f"{value:.{2 if abs(value) < 1 else 1 if abs(value) < 10 else 0}f} %".replace("-", MINUS)
+    digits = 0 if value == 0 else 2 if abs(value) < 1 else 1 if abs(value) < 10 else 0
+    return f"{value:.{digits}f} %".replace("-", MINUS)
 
 
 def phrase(name: str) -> str:
