@@ -6,7 +6,7 @@ mean and the spread that it has in the network itself.
 
 That is done by one gain and one shift for all units of a layer. To give every unit its own mean and spread would be
 nearer to the network, but in a random network a unit's mean and spread follow from its weights, and in such a copy they
-would not: the network could be told from its copies, and was called better than them too often.
+would not: the network could be told from its copies, and was called better than them more often than it should be.
 """
 
 from __future__ import annotations
