@@ -16,8 +16,8 @@ from micrographia.optvis.transform import Warp, default_warp, described
 
 def test_small_windows_get_more_steps_up_to_a_limit() -> None:
     thumbnail = QUALITIES["thumbnail"]
-    assert [thumbnail.seeing(px).steps for px in (7, 32, 64, 224)] == [72, 48, 24, 24]
-    assert thumbnail.seeing(7).settle == 36
+    assert [thumbnail.seeing(px).steps for px in (7, 32, 64, 224)] == [60, 40, 20, 20]
+    assert thumbnail.seeing(7).settle == 30
     assert thumbnail.seeing(7).seeing(7) == thumbnail.seeing(7)
     assert all(QUALITIES[name].seeing(7) == QUALITIES[name] for name in ("standard", "fine"))
 

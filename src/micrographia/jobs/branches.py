@@ -298,6 +298,8 @@ def _from_json(text: str, layer: str) -> list[tuple[int, str]]:
     body = json.loads(text)
     body = body.get("layers", body)
     if all(isinstance(each, dict) for each in body.values()):
+        if not body:
+            raise BadValue('These labels are empty. Write JSON like {"curves": [3, 5]}, or {"mixed3b": {...}}.')
         if layer not in body:
             raise BadValue(f"The labels are not about {layer}. They are about {suggest(layer, body)}.")
         body = body[layer]

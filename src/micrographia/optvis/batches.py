@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from threading import Event
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ class Stopped(Exception):
 def in_order(tasks: Iterator[Callable[[Callable[[], None]], Result]], threads: int) -> Iterator[Result]:
     """The results of the tasks, in their order; at most `threads` run at once, and a task is asked for when one can.
 
-    Where there is only one task, it runs on the caller's thread, and its operations on as many as torch has.
+    Where there is only one task, or one thread, they run on the caller's, and their operations on as many as torch has.
 
     Each task is called with a function that it calls now and then, which raises Stopped when nobody waits any more:
     after an error in another task, or when the iterator is closed.
@@ -39,15 +39,15 @@ def in_order(tasks: Iterator[Callable[[Callable[[], None]], Result]], threads: i
         if stop.is_set():
             raise Stopped
 
-    first, second = next(tasks, None), next(tasks, None)
-    if first is None or second is None:
-        yield from (first(check) for _ in range(1) if first is not None)
+    begun = list(islice(tasks, 2))
+    if threads == 1 or len(begun) < 2:
+        yield from (task(check) for task in chain(begun, tasks))
         return
     waiting: deque[Future[Result]] = deque()
     # each thread of Python's has its own number of torch's
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for task in chain((first, second), tasks):
+            for task in chain(begun, tasks):
                 waiting.append(pool.submit(task, check))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()

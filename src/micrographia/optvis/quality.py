@@ -42,7 +42,7 @@ class Quality:
         """The settings for a unit that sees so many px, of its longer side.
 
         >>> QUALITIES["thumbnail"].seeing(32).steps
-        48
+        40
         """
         factor = min(max(WIDE / px, 1.0), max(self.longer, 1.0))
         return replace(self, steps=round(self.steps * factor), settle=round(self.settle * factor), longer=1.0)
@@ -51,7 +51,7 @@ class Quality:
 QUALITIES = {
     quality.name: quality
     for quality in (
-        Quality("thumbnail", steps=24, rate=0.15, settle=12, share=4 / 7, longer=3.0, moves=0.25, decay=1.2),
+        Quality("thumbnail", steps=20, rate=0.15, settle=10, share=4 / 7, longer=3.0, moves=0.25, decay=1.2),
         Quality("standard", steps=160, rate=0.08, settle=48),
         Quality("fine", steps=512, rate=0.05, settle=128),
     )
@@ -62,7 +62,7 @@ def quality_of(name: str | Quality) -> Quality:
     """A preset by name, or the settings themselves; raises BadValue for an unknown name.
 
     >>> quality_of("thumbnail").steps
-    24
+    20
     """
     if isinstance(name, Quality):
         return name
