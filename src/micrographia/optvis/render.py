@@ -136,36 +136,22 @@ def _batches(
         for start in range(0, len(indices), group.lanes):
             members = indices[start : start + group.lanes]
             here, there = [units[i] for i in members], [places[i] for i in members]
-            yield partial(_task, members, partial(_batch, job, group, here, there))
-
-
-def _task(
-    members: list[int], make: Callable[[Callable[[], None]], list[Rendered]], check: Callable[[], None]
-) -> tuple[list[int], list[Rendered]]:
-    return members, make(check)
+            yield partial(_batch, job, group, members, here, there)
 
 
 def _batch(
-    job: Job,
-    group: Group,
-    units: list[Unit],
-    places: list[Place],
-    check: Callable[[], None],
-) -> list[Rendered]:
+    job: Job, group: Group, members: list[int], units: list[Unit], places: list[Place], check: Callable[[], None]
+) -> tuple[list[int], list[Rendered]]:
     with on_threads(torch.get_num_threads() if group.shared else 1):
-        return _climbed(job, group, units, places, check)
+        return members, _climbed(job, group, units, places, check)
 
 
 def _climbed(
-    job: Job,
-    group: Group,
-    units: list[Unit],
-    places: list[Place],
-    check: Callable[[], None],
+    job: Job, group: Group, units: list[Unit], places: list[Place], check: Callable[[], None]
 ) -> list[Rendered]:
     climber, judge, lanes = group.climber, group.judge, group.lanes
-    card, quality = job.graph.card, job.quality.seeing(max(window_of(climber)))
     window = window_of(climber)
+    card, quality = job.graph.card, job.quality.seeing(max(window))
     transform = job.transform or default_warp(window, quality.moves)
     make = job.parametrisation or default_fourier(window, quality.decay)
     canvas = transform.canvas(window)
