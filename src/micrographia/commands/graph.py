@@ -43,7 +43,8 @@ def graph(
     from micrographia.circuits.controls import Plan
     from micrographia.jobs.choose import open_network
     from micrographia.jobs.graph import check as check_file
-    from micrographia.jobs.graph import checked_store, find, write
+    from micrographia.jobs.graph import find, write
+    from micrographia.jobs.portraits import opened
     from micrographia.publish.atomic import usable
 
     network = open_network(model, weights)
@@ -61,8 +62,7 @@ def graph(
     # what can be said to be wrong is said before the work
     if out is not None:
         usable(out)
-    if store is not None:
-        checked_store(network, store)
+    opened(store, network)
     plan = Plan(depth, size, method, level, ablation)
     with console.bars(quiet=json) as stages:
         found = find(network, unit, images, plan, pictures, networks, seed, stages, families or ())

@@ -26,10 +26,11 @@ from micrographia.circuits.shares import read_families, turns_of
 from micrographia.circuits.verdict import PICTURES
 from micrographia.circuits.verify import Verification, Verified, verify
 from micrographia.console import Stages, silent
-from micrographia.errors import BadStore, BadValue
+from micrographia.errors import BadValue
 from micrographia.images.bundled import open_images
 from micrographia.images.source import batches
 from micrographia.jobs.family_view import FamilyView, chosen_families, drawn, family_view
+from micrographia.jobs.portraits import opened
 from micrographia.jobs.provenance import made_by
 from micrographia.model.capture import capture
 from micrographia.model.graph import LayerGraph
@@ -39,7 +40,7 @@ from micrographia.publish.draw import Tile
 from micrographia.publish.plain import plain
 from micrographia.publish.plot import encoded
 from micrographia.publish.ribbons import TILES
-from micrographia.publish.store import Store, get, open_store
+from micrographia.publish.store import get
 from micrographia.unit import Unit
 
 SHARE = 4  # pictures are drawn from so many times as many as a half holds
@@ -242,29 +243,18 @@ def _crop(picture: Tensor, stride: Any, field: Any, offset: Any, cell: tuple[int
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((_TILE, _TILE), Image.Resampling.BICUBIC))
 
 
-def checked_store(graph: LayerGraph, store: Path) -> Store:
-    """The store, if it is of this network's weights; raises BadStore."""
-    opened = open_store(store)
-    if opened.manifest.fingerprint != graph.fingerprint:
-        raise BadStore(
-            f"{store} was made with weights {opened.manifest.fingerprint[:12]}, not {graph.fingerprint[:12]}. "
-            "Name a store of these weights, or leave it out."
-        )
-    return opened
-
-
 def _stored(graph: LayerGraph, store: Path | None, units: Mapping[str, list[int]]) -> dict[str, Tile]:
-    if store is None:
+    kept = opened(store, graph)
+    if kept is None:
         return {}
-    opened = checked_store(graph, store)
-    known = {each["name"] for each in opened.manifest.layers}
+    known = {each["name"] for each in kept.manifest.layers}
     tiles = {}
     for layer in units:
         for channel in units[layer] if layer in known else []:
-            record = get(opened, Unit(layer, channel), "vis")
+            record = get(kept, Unit(layer, channel), "vis")
             name = next((each for each in record.files if each.startswith("vis.")), None) if record else None
             if name is not None:
-                data = (opened.folder / layer / str(channel) / name).read_bytes()
+                data = (kept.folder / layer / str(channel) / name).read_bytes()
                 image = Image.open(io.BytesIO(data)).convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
                 tiles[f"{layer}:{channel}"] = np.asarray(image)
     return tiles

@@ -48,7 +48,7 @@ def opened(store: Path | None, graph: LayerGraph) -> Store | None:
     if found.manifest.fingerprint != graph.fingerprint:
         raise BadStore(
             f"{store} was made with weights {found.manifest.fingerprint[:12]}, not {graph.fingerprint[:12]}. "
-            "Name a store of these weights, or leave it out to have the pictures made."
+            "Name a store of these weights, or leave it out."
         )
     return found
 
